@@ -59,6 +59,10 @@ type Network struct {
 	Devices []Device
 	Links   []Link
 	Sensors []Sensor
+
+	// RSPANVLANs are the VLANs from which spanctl may choose one for a sensor that
+	// is reached by RSPAN; each is used for nothing else. Empty = it may not choose.
+	RSPANVLANs []Range
 }
 
 // Device is a managed switch or host.

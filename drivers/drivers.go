@@ -1,0 +1,75 @@
+// Package drivers makes devices look alike: a Driver observes and changes the
+// mirror sessions of one device. A remote driver is composed of a Dialect, which
+// knows one network OS and does no I/O, and a transport.Conn.
+package drivers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spanctl/spanctl/drivers/transport"
+	"github.com/spanctl/spanctl/models"
+)
+
+// ErrUnsupported means that a driver cannot do what was asked on this device or
+// on this system. Nothing was sent.
+var ErrUnsupported = errors.New("not supported")
+
+// RenderOptions are what a script depends on beside the changes.
+type RenderOptions struct {
+	// Tag names the edit on the device, where it has names for edits (an EOS
+	// configuration session, a NETCONF persist id). Letters, digits and hyphens,
+	// at most 24 bytes. The same tag gives the same bytes.
+	Tag string
+	// Within asks for an automatic way back: the device undoes the script unless
+	// Confirm comes in time. 0 asks for none. Ignored where the platform has none;
+	// Script.Within tells.
+	Within time.Duration
+}
+
+// Dialect is the pure half of a driver: no I/O, no clock, no randomness; the same
+// input gives the same output.
+type Dialect interface {
+	Capabilities() models.Capabilities
+	// Check gives what this platform refuses of a wanted session beyond what
+	// Capabilities can say: value ranges, odd rules. Each text says what would work.
+	Check(s models.Session) []string
+	// PortKind tells a port from a LAG by its name, as the device writes it.
+	PortKind(name string) models.SourceKind
+	// Reads gives what to ask in order to see all sessions and ports.
+	Reads() []transport.Request
+	// Parse reads the replies to Reads. Text that it does not know inside a mirror
+	// section is an error; no state is returned with an error.
+	Parse(dev models.DeviceID, replies []transport.Reply) (models.DeviceState, error)
+	// Render gives the script for cs. Sessions in cs are normalized.
+	Render(cs models.ChangeSet, o RenderOptions) (transport.Script, error)
+}
+
+// Checkpoint is what is needed to confirm, revert or look into an applied script,
+// also from another process. It is made, and stored, before the script is sent.
+type Checkpoint struct {
+	Device  models.DeviceID  `json:"device"`
+	Changes models.ChangeSet `json:"changes"`
+	Script  transport.Script `json:"script"`
+}
+
+// Driver is what the engine sees: one device, connected. It is used by one
+// goroutine at a time. Errors are *Error.
+type Driver interface {
+	Capabilities() models.Capabilities
+	// Observe gives all sessions, ours or not, and the ports.
+	Observe(ctx context.Context) (models.DeviceState, error)
+	Render(cs models.ChangeSet, o RenderOptions) (transport.Script, error)
+	// Apply sends the checkpoint's script, byte for byte. When it returns an error
+	// the device may hold part of the change only where the platform has no
+	// transactions; Revert takes that back.
+	Apply(ctx context.Context, cp Checkpoint) error
+	// Confirm stops the device's timer. It does nothing where there is none.
+	Confirm(ctx context.Context, cp Checkpoint) error
+	// Revert brings the sessions of the checkpoint back to what they were before,
+	// whether the script was applied, partly applied or not: by the device's own
+	// way back where it is still open, else by looking and planning back.
+	Revert(ctx context.Context, cp Checkpoint) error
+	Close() error
+}
