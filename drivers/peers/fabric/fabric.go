@@ -2,19 +2,44 @@ package fabric
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
+	"sync"
 )
 
 // DefaultMTU is the MTU of a link that names none, in bytes of Ethernet payload.
+// It is the size of common jumbo frames, so that only links that ask for less
+// drop anything.
 const DefaultMTU = 9214
+
+// maxMTU keeps the length of a tunnel packet within the fields of its headers.
+const maxMTU = 65535
 
 // Fabric holds nodes and the links between them. The zero value is not usable;
 // see [New]. All its methods, and those of its nodes, may be called from several
 // goroutines.
-type Fabric struct{}
+type Fabric struct {
+	mu    sync.Mutex // over everything below and in all nodes: one frame at a time
+	nodes []*node
+	names map[string]*node
+	links []Link
+	// owners are the host ports by address.
+	owners map[netip.Addr]*port
+	// topology counts changes of links and of ports' states; routes are valid for one value.
+	topology uint64
+
+	frames     uint64 // identities of frames given out so far
+	deliveries uint64 // frames captured so far
+	queue      []arrival
+	forwarded  map[visit]struct{} // during one Send: what has been forwarded where
+}
 
 // End is a port of a node.
 type End struct{ Node, Port string }
+
+// String returns "node:port".
+func (e End) String() string { return e.Node + ":" + e.Port }
 
 // Link is a cable.
 type Link struct {
@@ -24,156 +49,216 @@ type Link struct {
 	MTU int
 }
 
-// New returns an empty fabric.
-func New() *Fabric { return &Fabric{} }
+// node is what switches and hosts have in common. One of sw and host is set.
+type node struct {
+	f     *Fabric
+	name  string
+	index int
+	ports []*port
+	named map[string]*port
+	sw    *Switch
+	host  *Host
+}
 
-var errNotYet = errors.New("not written yet")
+// port is one end of at most one cable.
+type port struct {
+	node  *node
+	name  string
+	mac   MAC
+	peer  *port // nil without a cable
+	mtu   int
+	cut   bool // the cable is cut; the same at both ends
+	shut  bool
+	in    Traffic
+	out   Traffic
+	drops map[Drop]uint64
+
+	// Ports of switches, from the configuration in force.
+	iface       *iface
+	rx, tx      []tap
+	destination bool
+
+	// Ports of hosts.
+	addrs    []netip.Prefix
+	captured []Capture
+}
+
+// New returns an empty fabric.
+func New() *Fabric {
+	return &Fabric{
+		names:     map[string]*node{},
+		owners:    map[netip.Addr]*port{},
+		forwarded: map[visit]struct{}{},
+	}
+}
 
 // AddSwitch adds a switch without ports. Names are unique among all nodes.
-func (f *Fabric) AddSwitch(name string) (*Switch, error) { return nil, errNotYet }
+func (f *Fabric) AddSwitch(name string) (*Switch, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, err := f.addNode(name)
+	if err != nil {
+		return nil, err
+	}
+	n.sw = &Switch{node: n, macs: map[macKey]*iface{}}
+	n.sw.plane = n.sw.compile(Config{}, nil)
+	return n.sw, nil
+}
 
 // AddHost adds a host without ports. Names are unique among all nodes.
-func (f *Fabric) AddHost(name string) (*Host, error) { return nil, errNotYet }
+func (f *Fabric) AddHost(name string) (*Host, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, err := f.addNode(name)
+	if err != nil {
+		return nil, err
+	}
+	n.host = &Host{node: n}
+	return n.host, nil
+}
+
+func (f *Fabric) addNode(name string) (*node, error) {
+	if name == "" {
+		return nil, errors.New("a node needs a name")
+	}
+	if f.names[name] != nil {
+		return nil, fmt.Errorf("node %q exists already", name)
+	}
+	n := &node{f: f, name: name, index: len(f.nodes), named: map[string]*port{}}
+	f.nodes = append(f.nodes, n)
+	f.names[name] = n
+	return n, nil
+}
+
+func (n *node) addPort(name string) (*port, error) {
+	if name == "" {
+		return nil, fmt.Errorf("%s: a port needs a name", n.name)
+	}
+	if n.named[name] != nil {
+		return nil, fmt.Errorf("%s exists already", End{n.name, name})
+	}
+	// Locally administered, unique for 2^24 nodes of 2^16 ports.
+	node, index := n.index, len(n.ports)
+	p := &port{
+		node: n, name: name, drops: map[Drop]uint64{},
+		mac: MAC{0x02, byte(node >> 16), byte(node >> 8), byte(node), byte(index >> 8), byte(index)},
+	}
+	n.ports = append(n.ports, p)
+	n.named[name] = p
+	return p, nil
+}
+
+func (n *node) portNames() []string {
+	names := make([]string, len(n.ports))
+	for i, p := range n.ports {
+		names[i] = p.name
+	}
+	return names
+}
+
+func (f *Fabric) port(e End) (*port, error) {
+	n := f.names[e.Node]
+	if n == nil {
+		return nil, fmt.Errorf("no node %q", e.Node)
+	}
+	p := n.named[e.Port]
+	if p == nil {
+		return nil, fmt.Errorf("node %q has no port %q", e.Node, e.Port)
+	}
+	return p, nil
+}
 
 // Connect adds a link. Both ports must exist and be free, and differ.
-func (f *Fabric) Connect(l Link) error { return errNotYet }
+func (f *Fabric) Connect(l Link) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a, errA := f.port(l.A)
+	b, errB := f.port(l.B)
+	if err := errors.Join(errA, errB); err != nil {
+		return err
+	}
+	if a == b {
+		return fmt.Errorf("%s cannot be linked to itself", l.A)
+	}
+	for _, p := range []*port{a, b} {
+		if p.peer != nil {
+			return fmt.Errorf("%s is linked to %s already", p.end(), p.peer.end())
+		}
+	}
+	if l.MTU < 0 || l.MTU > maxMTU {
+		return fmt.Errorf("link %s to %s: MTU %d is not from 1 to %d", l.A, l.B, l.MTU, maxMTU)
+	}
+	if l.MTU == 0 {
+		l.MTU = DefaultMTU
+	}
+	a.peer, b.peer = b, a
+	a.mtu, b.mtu = l.MTU, l.MTU
+	f.links = append(f.links, l)
+	f.topology++
+	return nil
+}
 
 // SetLink cuts (up false) or mends the cable at e.
-func (f *Fabric) SetLink(e End, up bool) error { return errNotYet }
+func (f *Fabric) SetLink(e End, up bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p, err := f.port(e)
+	if err != nil {
+		return err
+	}
+	if p.peer == nil {
+		return fmt.Errorf("%s has no link", e)
+	}
+	p.cut, p.peer.cut = !up, !up
+	f.topology++
+	return nil
+}
 
 // Switch returns the switch of that name, nil if there is none.
-func (f *Fabric) Switch(name string) *Switch { return nil }
+func (f *Fabric) Switch(name string) *Switch {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := f.names[name]; n != nil {
+		return n.sw
+	}
+	return nil
+}
 
 // Host returns the host of that name, nil if there is none.
-func (f *Fabric) Host(name string) *Host { return nil }
+func (f *Fabric) Host(name string) *Host {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := f.names[name]; n != nil {
+		return n.host
+	}
+	return nil
+}
 
 // Nodes returns the names of all nodes in the order of their making.
-func (f *Fabric) Nodes() []string { return nil }
-
-// Links returns all links in the order of their making.
-func (f *Fabric) Links() []Link { return nil }
-
-// Switch is a bridge with ports.
-type Switch struct{}
-
-// PortStatus is what a port knows of itself.
-type PortStatus struct {
-	MAC  MAC
-	Up   bool // neither end is shut and the cable is whole; always false without a cable
-	Peer End  // the far end of the cable; zero without a cable
-	// MirrorDestination: an active mirror has claimed the port.
-	MirrorDestination bool
+func (f *Fabric) Nodes() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	names := make([]string, len(f.nodes))
+	for i, n := range f.nodes {
+		names[i] = n.name
+	}
+	return names
 }
 
-// MACEntry is a learned address.
-type MACEntry struct {
-	VLAN uint16
-	MAC  MAC
-	Port string // port or LAG
+// Links returns all links in the order of their making, with their real MTU.
+func (f *Fabric) Links() []Link {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.links)
 }
 
-// Traffic counts frames and their bytes, without preamble and check sequence.
-type Traffic struct{ Frames, Bytes uint64 }
+func (p *port) end() End { return End{p.node.name, p.name} }
 
-// Drop is why a frame was not forwarded.
-type Drop string
+func (p *port) up() bool { return p.peer != nil && !p.cut && !p.shut && !p.peer.shut }
 
-// Reasons for drops, and where they are counted.
-const (
-	DropMalformed         Drop = "malformed"          // in: shorter than an Ethernet header
-	DropVLAN              Drop = "vlan"               // in: the port does not carry the frame's VLAN
-	DropRouted            Drop = "routed"             // in: a routed port bridges nothing
-	DropMirrorDestination Drop = "mirror-destination" // in: the port carries copies only
-	DropLoop              Drop = "loop"               // in: the switch has forwarded this frame in this VLAN already
-	DropDown              Drop = "down"               // out: the port is down
-	DropMTU               Drop = "mtu"                // out: longer than the link's MTU
-	DropTTL               Drop = "ttl"                // in: a tunnel packet ran out of hops
-	DropCaptureFull       Drop = "capture-full"       // in, hosts: counted but not kept
-)
+func (p *port) drop(why Drop) { p.drops[why]++ }
 
-// Counters of a port.
-type Counters struct {
-	In, Out Traffic // what passed the wire, dropped afterwards or not
-	Drops   map[Drop]uint64
+func (t *Traffic) count(frame []byte) {
+	t.Frames++
+	t.Bytes += uint64(len(frame))
 }
-
-// MirrorCounters of a mirror. They start anew when its definition changes.
-type MirrorCounters struct {
-	Matched uint64 // frames that passed the filter
-	Copied  uint64 // copies sent, one per destination
-	Dropped uint64 // copies that could not be sent: destination down, absent or without a way, or over the MTU
-}
-
-// Name returns the switch's name.
-func (s *Switch) Name() string { return "" }
-
-// AddPort adds a port, an access port of VLAN 1 until Configure says otherwise.
-func (s *Switch) AddPort(name string) error { return errNotYet }
-
-// Ports returns the names of the ports in the order of their making.
-func (s *Switch) Ports() []string { return nil }
-
-// Configure replaces the whole forwarding state. It is checked first: with an
-// error nothing has changed. Learned addresses stay where neither port nor VLAN
-// changed, counters of mirrors where the mirror did not change.
-func (s *Switch) Configure(c Config) error { return errNotYet }
-
-// Config returns a copy of what Configure was given last.
-func (s *Switch) Config() Config { return Config{} }
-
-// PortStatus returns the state of a port; ok is false for an unknown one.
-func (s *Switch) PortStatus(port string) (st PortStatus, ok bool) { return PortStatus{}, false }
-
-// MACs returns the learned addresses, sorted by VLAN and address.
-func (s *Switch) MACs() []MACEntry { return nil }
-
-// ClearMACs forgets all learned addresses.
-func (s *Switch) ClearMACs() {}
-
-// Counters returns the counters of a port; ok is false for an unknown one.
-func (s *Switch) Counters(port string) (c Counters, ok bool) { return Counters{}, false }
-
-// MirrorCounters returns the counters of a mirror; ok is false for an unknown one.
-func (s *Switch) MirrorCounters(name string) (c MirrorCounters, ok bool) {
-	return MirrorCounters{}, false
-}
-
-// Host sends frames and keeps what it receives.
-type Host struct{}
-
-// Capture is a received frame. Seq counts deliveries in the whole fabric, from 1.
-type Capture struct {
-	Seq   uint64
-	Frame []byte
-}
-
-// Name returns the host's name.
-func (h *Host) Name() string { return "" }
-
-// AddPort adds a port with its addresses, to which tunnels may lead. An address
-// belongs to one port of the fabric.
-func (h *Host) AddPort(name string, addrs ...netip.Prefix) error { return errNotYet }
-
-// Ports returns the names of the ports in the order of their making.
-func (h *Host) Ports() []string { return nil }
-
-// MAC returns the Ethernet address of a port, zero for an unknown one.
-func (h *Host) MAC(port string) MAC { return MAC{} }
-
-// Addresses returns the addresses of a port.
-func (h *Host) Addresses(port string) []netip.Prefix { return nil }
-
-// Send puts a frame on the wire: Ethernet from the destination address on, without
-// preamble and check sequence. When it returns, the frame and all its copies have
-// reached their ends. A link that is down or too small is a counted drop, not an
-// error; an unknown port or one without a cable is an error.
-func (h *Host) Send(port string, frame []byte) error { return errNotYet }
-
-// Captured returns copies of the frames received on a port, in order.
-func (h *Host) Captured(port string) []Capture { return nil }
-
-// ResetCapture forgets the frames received on all ports.
-func (h *Host) ResetCapture() {}
-
-// Counters returns the counters of a port; ok is false for an unknown one.
-func (h *Host) Counters(port string) (c Counters, ok bool) { return Counters{}, false }
