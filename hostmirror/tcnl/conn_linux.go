@@ -1,0 +1,200 @@
+package tcnl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// socketTimeout bounds one request. The kernel answers in microseconds to
+// milliseconds; seconds mean that something else holds the network lock.
+const socketTimeout = 10 * time.Second
+
+// Conn is a netlink socket in one network namespace. It may be used from several
+// goroutines. Close it when done.
+type Conn struct {
+	sockets map[int]*nl.SocketHandle
+}
+
+// Open opens a Conn in the network namespace of the open file descriptor ns; -1 is
+// the one of the calling thread. It needs CAP_SYS_ADMIN for another namespace than
+// the current one. The kernel's explanations are asked for on this socket only.
+func Open(ns int) (*Conn, error) {
+	s, err := nl.GetNetlinkSocketAt(netns.NsHandle(ns), netns.None(), unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("netlink socket: %w", err)
+	}
+	tv := unix.NsecToTimeval(socketTimeout.Nanoseconds())
+	err = errors.Join(s.SetSendTimeout(&tv), s.SetReceiveTimeout(&tv), s.SetExtAck(true))
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("netlink socket options: %w", err)
+	}
+	return &Conn{sockets: map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
+}
+
+// Close releases the socket.
+func (c *Conn) Close() { c.sockets[unix.NETLINK_ROUTE].Close() }
+
+func (c *Conn) execute(ctx context.Context, req *nl.NetlinkRequest, answer uint16) ([][]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	req.Sockets = c.sockets
+	return req.Execute(unix.NETLINK_ROUTE, answer)
+}
+
+// dump repeats a listing that the kernel says was disturbed by a change.
+func (c *Conn) dump(ctx context.Context, build func() *nl.NetlinkRequest, answer uint16) ([][]byte, error) {
+	for range 10 {
+		msgs, err := c.execute(ctx, build(), answer)
+		if !errors.Is(err, nl.ErrDumpInterrupted) {
+			return msgs, err
+		}
+	}
+	return nil, nl.ErrDumpInterrupted
+}
+
+// Filters lists the filters of a hook in all chains, in the order of the kernel,
+// u32 hash tables included (Table). The kernel's entries for a priority as such are
+// left out. A device without a qdisc for filters gives none. With classifier u32 on
+// both hooks of a device the kernel lists the filters of both under each.
+func (c *Conn) Filters(ctx context.Context, ifindex int, hook Hook) ([]Filter, error) {
+	msgs, err := c.dump(ctx, func() *nl.NetlinkRequest { return listFilters(ifindex, hook) }, unix.RTM_NEWTFILTER)
+	if err != nil {
+		return nil, fmt.Errorf("list filters: %w", err)
+	}
+	var out []Filter
+	for _, m := range msgs {
+		f, err := DecodeFilter(m)
+		if err != nil {
+			return nil, err
+		}
+		if f.Handle != 0 {
+			f.Hook = hook // an ingress qdisc and a shared block show another parent
+			out = append(out, f)
+		}
+	}
+	return out, nil
+}
+
+// Qdiscs lists the qdiscs of a device.
+func (c *Conn) Qdiscs(ctx context.Context, ifindex int) ([]Qdisc, error) {
+	msgs, err := c.dump(ctx, func() *nl.NetlinkRequest { return listQdiscs(ifindex) }, unix.RTM_NEWQDISC)
+	if err != nil {
+		return nil, fmt.Errorf("list qdiscs: %w", err)
+	}
+	var out []Qdisc
+	for _, m := range msgs {
+		q, err := DecodeQdisc(m)
+		if err != nil {
+			return nil, err
+		}
+		if q.Ifindex == ifindex { // kernels before strict checking list all devices
+			out = append(out, q)
+		}
+	}
+	return out, nil
+}
+
+// AddClsact makes the qdisc that both hooks need. It is no error when the device has
+// it already. One that has an ingress qdisc keeps it, and the error says so.
+func (c *Conn) AddClsact(ctx context.Context, ifindex int) error {
+	_, err := c.execute(ctx, addClsact(ifindex), 0)
+	if !errors.Is(err, syscall.EEXIST) {
+		return err
+	}
+	list, lerr := c.Qdiscs(ctx, ifindex)
+	if lerr != nil {
+		return lerr
+	}
+	if slices.ContainsFunc(list, func(q Qdisc) bool { return q.Kind == "clsact" }) {
+		return nil
+	}
+	return fmt.Errorf("the device has an ingress qdisc, beside which clsact cannot be: %w", err)
+}
+
+// AddMirror makes the filter and reads it back. The kernel chooses the handle. The
+// error is EEXIST where the priority cannot take another filter, EINVAL where it
+// belongs to another classifier, and ENOENT where the kernel lacks the classifier or
+// the action. A filter that the kernel took but does not list is an error too: what
+// cannot be listed can never be recognised again.
+func (c *Conn) AddMirror(ctx context.Context, m Mirror) (Filter, error) {
+	if err := m.Validate(); err != nil {
+		return Filter{}, err
+	}
+	if _, err := c.execute(ctx, addMirror(m), 0); err != nil {
+		return Filter{}, err
+	}
+	// The filter is there: it has to be found also when ctx has ended meanwhile.
+	list, err := c.Filters(context.WithoutCancel(ctx), m.Ifindex, m.Hook)
+	if err != nil {
+		return Filter{}, err
+	}
+	for _, f := range list {
+		if f.Priority == m.Priority && f.Kind == m.Kind && f.isMirror(m) {
+			return f, nil
+		}
+	}
+	return Filter{}, fmt.Errorf("%w: the kernel took the filter but does not list it", ErrInvalid)
+}
+
+func (f Filter) isMirror(m Mirror) bool {
+	if len(f.Actions) != 1 {
+		return false
+	}
+	a := f.Actions[0]
+	return string(a.Cookie) == string(m.Cookie[:]) && a.Verdict == Continue &&
+		a.Mirred != nil && *a.Mirred == Mirred{Mode: EgressMirror, Ifindex: m.Target}
+}
+
+// DeleteFilter deletes exactly one filter. An identity with a part missing is
+// refused with ErrInexact: the kernel takes a handle of 0 for every filter of the
+// priority.
+func (c *Conn) DeleteFilter(ctx context.Context, id ID) error {
+	if id.Ifindex <= 0 || id.Hook.Parent() == 0 || id.Priority == 0 || id.Protocol == 0 || id.Kind == "" || id.Handle == 0 {
+		return fmt.Errorf("%w: %+v", ErrInexact, id)
+	}
+	if id.Kind == U32 && id.Handle&0xfff == 0 {
+		return fmt.Errorf("%w: %#x is a u32 hash table, not a filter", ErrInexact, id.Handle)
+	}
+	_, err := c.execute(ctx, deleteFilter(id), 0)
+	return err
+}
+
+// DropEmptyU32 removes a u32 priority that holds its hash table and no filter any
+// more. The kernel leaves such a thing behind while the device has other u32
+// filters; it matches nothing. Nothing happens, and the answer is false, when the
+// priority is absent or lists any filter, be it one of the other hook (see Filters).
+// Between the look and the removal, which the kernel can do for a whole priority
+// only, another program could add a filter to this very priority; no call of the
+// kernel closes that gap. The handle of id does not matter.
+func (c *Conn) DropEmptyU32(ctx context.Context, id ID) (bool, error) {
+	list, err := c.Filters(ctx, id.Ifindex, id.Hook)
+	if err != nil {
+		return false, err
+	}
+	found := false
+	for _, f := range list {
+		if f.Priority != id.Priority || f.Chain != id.Chain || f.Protocol != id.Protocol {
+			continue
+		}
+		if f.Kind != U32 || !f.Table {
+			return false, nil
+		}
+		found = true
+	}
+	if !found {
+		return false, nil
+	}
+	id.Kind, id.Handle = U32, 0
+	_, err = c.execute(ctx, deleteFilter(id), 0)
+	return err == nil, err
+}

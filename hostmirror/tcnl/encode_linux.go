@@ -1,0 +1,117 @@
+package tcnl
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// addMirror builds the request that makes m. The action's verdict is always
+// Continue and its mode always EgressMirror: with another verdict foreign filters
+// behind ours would no longer be asked, with another mode the frame itself or the
+// host's own stack would be concerned.
+func addMirror(m Mirror) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	req.AddData(&nl.TcMsg{
+		Family:  unix.AF_UNSPEC,
+		Ifindex: int32(m.Ifindex),
+		Parent:  m.Hook.Parent(),
+		Info:    info(m.Priority, ProtocolAll),
+	})
+	req.AddData(nl.NewRtAttr(tcaKind, nl.ZeroTerminated(m.Kind)))
+	options := nl.NewRtAttr(tcaOptions, nil)
+	switch m.Kind {
+	case U32:
+		options.AddRtAttr(u32Sel, u32MatchAll())
+	case BPF:
+		options.AddRtAttr(bpfOpsLen, nl.Uint16Attr(1))
+		options.AddRtAttr(bpfOps, bpfMatchAll())
+	}
+	action := options.AddRtAttr(int(actionsOf[m.Kind]), nil).AddRtAttr(1, nil) // 1 = first in order
+	action.AddRtAttr(actKind, nl.ZeroTerminated("mirred"))
+	action.AddRtAttr(actCookie, m.Cookie[:])
+	action.AddRtAttr(actOptions, nil).AddRtAttr(mirredParms, mirredMirror(m.Target))
+	req.AddData(options)
+	return req
+}
+
+// mirredMirror is struct tc_mirred: index (0 = the kernel chooses), capab, action,
+// refcnt, bindcnt, eaction, ifindex.
+func mirredMirror(target int) []byte {
+	b := make([]byte, mirredSize)
+	verdict := Continue
+	native.PutUint32(b[8:], uint32(verdict))
+	native.PutUint32(b[20:], uint32(EgressMirror))
+	native.PutUint32(b[24:], uint32(target))
+	return b
+}
+
+// u32MatchAll is struct tc_u32_sel with one key of mask 0, which is "match u32 0 0".
+// The kernel refuses a selector without a key.
+func u32MatchAll() []byte {
+	b := make([]byte, u32SelSize+u32KeySize)
+	b[0] = u32Terminal
+	b[2] = 1
+	return b
+}
+
+// bpfMatchAll is the classic program "return -1", in bytecode "1,6 0 0 4294967295".
+func bpfMatchAll() []byte {
+	b := make([]byte, bpfInsnSize)
+	native.PutUint16(b, bpfRetK)
+	native.PutUint32(b[4:], math.MaxUint32)
+	return b
+}
+
+func deleteFilter(id ID) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(unix.RTM_DELTFILTER, unix.NLM_F_ACK)
+	req.AddData(&nl.TcMsg{
+		Family:  unix.AF_UNSPEC,
+		Ifindex: int32(id.Ifindex),
+		Handle:  id.Handle,
+		Parent:  id.Hook.Parent(),
+		Info:    info(id.Priority, id.Protocol),
+	})
+	req.AddData(nl.NewRtAttr(tcaKind, nl.ZeroTerminated(id.Kind)))
+	if id.Chain != 0 {
+		req.AddData(nl.NewRtAttr(tcaChain, nl.Uint32Attr(id.Chain)))
+	}
+	return req
+}
+
+func listFilters(ifindex int, hook Hook) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(unix.RTM_GETTFILTER, unix.NLM_F_DUMP)
+	req.AddData(&nl.TcMsg{Family: unix.AF_UNSPEC, Ifindex: int32(ifindex), Parent: hook.Parent()})
+	return req
+}
+
+func listQdiscs(ifindex int) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(unix.RTM_GETQDISC, unix.NLM_F_DUMP)
+	req.AddData(&nl.TcMsg{Family: unix.AF_UNSPEC, Ifindex: int32(ifindex)})
+	return req
+}
+
+// addClsact has NLM_F_EXCL, so that a qdisc that is there is never replaced.
+func addClsact(ifindex int) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	req.AddData(&nl.TcMsg{
+		Family:  unix.AF_UNSPEC,
+		Ifindex: int32(ifindex),
+		Handle:  0xffff0000,
+		Parent:  clsactParent,
+	})
+	req.AddData(nl.NewRtAttr(tcaKind, nl.ZeroTerminated("clsact")))
+	return req
+}
+
+// clsactParent is TC_H_CLSACT, the same number as TC_H_INGRESS.
+const clsactParent = 0xfffffff1
+
+// info packs priority and protocol as tcm_info has them.
+func info(priority, protocol uint16) uint32 {
+	var b [2]byte
+	binary.BigEndian.PutUint16(b[:], protocol)
+	return uint32(priority)<<16 | uint32(native.Uint16(b[:]))
+}
