@@ -10,6 +10,7 @@ import (
 
 	"github.com/spanctl/spanctl/drivers/transport"
 	"github.com/spanctl/spanctl/models"
+	"github.com/spanctl/spanctl/models/plan"
 )
 
 // ErrUnsupported means that a driver cannot do what was asked on this device or
@@ -28,22 +29,23 @@ type RenderOptions struct {
 	Within time.Duration
 }
 
-// Dialect is the pure half of a driver: no I/O, no clock, no randomness; the same
-// input gives the same output.
+// Planner is what planning needs of a platform, with no device in reach: no I/O,
+// no clock, no randomness; the same input gives the same output.
+type Planner interface {
+	plan.Platform
+	// Render gives the script for cs. Sessions in cs are normalized.
+	Render(cs models.ChangeSet, o RenderOptions) (transport.Script, error)
+}
+
+// Dialect is the pure half of a driver of a device that is reached over a
+// transport.Conn.
 type Dialect interface {
-	Capabilities() models.Capabilities
-	// Check gives what this platform refuses of a wanted session beyond what
-	// Capabilities can say: value ranges, odd rules. Each text says what would work.
-	Check(s models.Session) []string
-	// PortKind tells a port from a LAG by its name, as the device writes it.
-	PortKind(name string) models.SourceKind
+	Planner
 	// Reads gives what to ask in order to see all sessions and ports.
 	Reads() []transport.Request
 	// Parse reads the replies to Reads. Text that it does not know inside a mirror
 	// section is an error; no state is returned with an error.
 	Parse(dev models.DeviceID, replies []transport.Reply) (models.DeviceState, error)
-	// Render gives the script for cs. Sessions in cs are normalized.
-	Render(cs models.ChangeSet, o RenderOptions) (transport.Script, error)
 }
 
 // Checkpoint is what is needed to confirm, revert or look into an applied script,
@@ -52,6 +54,12 @@ type Checkpoint struct {
 	Device  models.DeviceID  `json:"device"`
 	Changes models.ChangeSet `json:"changes"`
 	Script  transport.Script `json:"script"`
+
+	// Prior are the records of the sessions before the change, Next those that hold
+	// once it is confirmed. They make a checkpoint enough to recover and to roll
+	// back, ownership included.
+	Prior []models.Record `json:"prior,omitempty"`
+	Next  []models.Record `json:"next,omitempty"`
 }
 
 // Driver is what the engine sees: one device, connected. It is used by one

@@ -1,25 +1,30 @@
 package drivers
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/spanctl/spanctl/drivers/transport"
-	"github.com/spanctl/spanctl/models"
 )
 
 // Platform is one network OS in the registry.
 type Platform struct {
-	Key     string // "arista_eos": scrapli style, ours to keep
-	Name    string // "Arista EOS"
-	Dialect func() Dialect
+	Key     string         // "arista_eos": scrapli style, ours to keep
+	Name    string         // "Arista EOS"
+	Dialect func() Dialect // nil for a platform that is not reached over a transport.Conn
+	Local   func() Planner // set instead of Dialect for such a platform (the Linux host)
 	// Transports are the ways to reach it, best first, such as "ssh".
 	Transports []string
+}
+
+// Planner gives what planning needs of the platform.
+func (p Platform) Planner() Planner {
+	if p.Local != nil {
+		return p.Local()
+	}
+	return p.Dialect()
 }
 
 // Registry holds the platforms by key. It is filled once and then only read.
@@ -34,8 +39,8 @@ func NewRegistry(ps ...Platform) (*Registry, error) {
 		if _, dup := r.platforms[p.Key]; dup {
 			return nil, fmt.Errorf("platform %q is registered twice", p.Key)
 		}
-		if p.Key == "" || p.Dialect == nil && len(p.Transports) > 0 {
-			return nil, fmt.Errorf("platform %q is incomplete", p.Key)
+		if p.Key == "" || (p.Dialect == nil) == (p.Local == nil) {
+			return nil, fmt.Errorf("platform %q is incomplete: it needs a key and one of Dialect and Local", p.Key)
 		}
 		r.platforms[p.Key] = p
 	}
@@ -53,11 +58,6 @@ func (r *Registry) Platform(key string) (Platform, error) {
 
 // Keys gives all platform keys, sorted.
 func (r *Registry) Keys() []string { return slices.Sorted(maps.Keys(r.platforms)) }
-
-// Dialer opens a connection to a device. Transports implement it.
-type Dialer interface {
-	Dial(ctx context.Context, dev models.DeviceID) (transport.Conn, error)
-}
 
 func shortHash(s string) string {
 	h := sha256.Sum256([]byte(s))

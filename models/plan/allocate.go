@@ -7,8 +7,8 @@ import (
 )
 
 // Allocate gives sessions with the numbers and RSPAN VLANs that spanctl chooses
-// itself. What a record says of a session is kept, so that a second plan finds
-// nothing to do. A number that any other session holds, ours or foreign, is not
+// itself. What a record says of a session is kept, its name too where it was
+// adopted under another, so that a second plan finds nothing to do. A number that any other session holds, ours or foreign, is not
 // given; nor is a VLAN that any session, record or port uses. states are marked.
 func Allocate(net *models.Network, platforms Platforms, intents []models.Intent, sessions []models.Session,
 	states map[models.DeviceID]models.DeviceState, records []models.Record) ([]models.Session, models.Findings) {
@@ -21,6 +21,11 @@ func Allocate(net *models.Network, platforms Platforms, intents []models.Intent,
 		s := r.Session.Normalize()
 		s.Intent = r.Intent
 		kept[key(s)] = s
+	}
+	for i := range out {
+		if k, ok := kept[key(out[i])]; ok && k.Name != "" {
+			out[i].Name = k.Name
+		}
 	}
 	c.numbers(out, platforms, states, func(s models.Session) int { return kept[key(s)].Number })
 	c.vlans(net, out, states, records)

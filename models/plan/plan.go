@@ -12,9 +12,10 @@ import (
 // drivers implement it.
 type Platform interface {
 	Capabilities() models.Capabilities
-	// Check gives what the platform refuses of s beyond its capabilities.
+	// Check gives what the platform refuses of a wanted session beyond what
+	// Capabilities can say: value ranges, odd rules. Each text says what would work.
 	Check(s models.Session) []string
-	// PortKind tells a port from a LAG by its name.
+	// PortKind tells a port from a LAG by its name, as the device writes it.
 	PortKind(name string) models.SourceKind
 }
 
