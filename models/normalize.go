@@ -78,22 +78,106 @@ func (d Destination) normalize() Destination {
 }
 
 // NormalizeRules gives rules with protocol names, prefixes and ranges written in
-// one way. Their order is kept, since the first match wins.
+// one way: the way that an access list of the device, read back, comes to as well.
+// Their order is kept, since the first match wins. Beside spelling,
+//
+//   - a prefix of length 0 stays only where nothing else says the IP version;
+//   - where frames of one IP version only can be copied, exclusions that say no
+//     version get that one: for other frames they change nothing;
+//   - neighbours of one action that differ in one list of ports only are joined.
 func NormalizeRules(in []Rule) []Rule {
 	if len(in) == 0 {
 		return nil
 	}
-	out := make([]Rule, len(in))
-	for i, r := range in {
+	fam := includedFamily(in)
+	var out []Rule
+	for _, r := range in {
 		r.Match.Proto = canonicalProto(r.Match.Proto)
 		r.Match.Src = r.Match.Src.normalize()
 		r.Match.Dst = r.Match.Dst.normalize()
 		r.Match.Sport = MergeRanges(r.Match.Sport)
 		r.Match.Dport = MergeRanges(r.Match.Dport)
 		r.Match.VLANs = MergeRanges(r.Match.VLANs)
-		out[i] = r
+		if r.Action == Exclude && r.Match.Family() == 0 && fam != 0 {
+			r.Match.Src = anyPrefix(fam)
+		}
+		r.Match = r.Match.withoutIdlePrefix()
+		out = append(out, r)
+		for len(out) > 1 {
+			joined, ok := joinPorts(out[len(out)-2], out[len(out)-1])
+			if !ok {
+				break
+			}
+			out = append(out[:len(out)-2], joined)
+		}
 	}
 	return out
+}
+
+// includedFamily gives the one IP version that all inclusions hold for; 0 where
+// there is none.
+func includedFamily(rules []Rule) int {
+	fam := 0
+	for _, r := range rules {
+		if r.Action != Include {
+			continue
+		}
+		f := r.Match.Family()
+		if f <= 0 || fam != 0 && f != fam {
+			return 0
+		}
+		fam = f
+	}
+	return fam
+}
+
+func anyPrefix(family int) Prefix {
+	if family == 6 {
+		return Prefix{netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
+	}
+	return Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0)}
+}
+
+// withoutIdlePrefix drops prefixes of length 0 whose IP version follows from the
+// rest of the match, and keeps one as the source where it does not.
+func (m Match) withoutIdlePrefix() Match {
+	fam := m.Family()
+	if fam < 0 || !m.Src.everything() && !m.Dst.everything() {
+		return m
+	}
+	if m.Src.everything() {
+		m.Src = Prefix{}
+	}
+	if m.Dst.everything() {
+		m.Dst = Prefix{}
+	}
+	if m.Family() == 0 {
+		m.Src = anyPrefix(fam)
+	}
+	return m
+}
+
+func (p Prefix) everything() bool { return p.IsValid() && p.Bits() == 0 }
+
+// joinPorts joins two rules that differ in their source ports or in their
+// destination ports only. A rule without ports stands for all of them and is not
+// joined.
+func joinPorts(a, b Rule) (Rule, bool) {
+	if a.Action != b.Action {
+		return Rule{}, false
+	}
+	var sport, dport Rule
+	sport, dport = a, a
+	sport.Match.Sport, dport.Match.Dport = b.Match.Sport, b.Match.Dport
+	switch {
+	case reflect.DeepEqual(dport, b) && len(a.Match.Dport) > 0 && len(b.Match.Dport) > 0:
+		a.Match.Dport = MergeRanges(slices.Concat(a.Match.Dport, b.Match.Dport))
+	case reflect.DeepEqual(sport, b) && len(a.Match.Sport) > 0 && len(b.Match.Sport) > 0:
+		a.Match.Sport = MergeRanges(slices.Concat(a.Match.Sport, b.Match.Sport))
+	default:
+		return Rule{}, false
+	}
+	return a, true
 }
 
 // normalize writes 0.0.0.0/0 and ::/0 as they are: they say which family.
