@@ -1,8 +1,6 @@
 package fabric
 
-import (
-	"net/netip"
-)
+import "net/netip"
 
 // Config is the whole forwarding state of a switch. [Switch.Configure] takes it
 // as one piece; there is no other way to change a switch.
@@ -91,6 +89,20 @@ const (
 	Tx                              // frames the switch sends there
 	Both
 )
+
+// String returns "rx", "tx", "both" or "unset".
+func (d Direction) String() string {
+	switch d {
+	case Rx:
+		return "rx"
+	case Tx:
+		return "tx"
+	case Both:
+		return "both"
+	default:
+		return "unset"
+	}
+}
 
 // Mirror is one mirror session.
 //
