@@ -60,6 +60,10 @@ type Checkpoint struct {
 	// back, ownership included.
 	Prior []models.Record `json:"prior,omitempty"`
 	Next  []models.Record `json:"next,omitempty"`
+
+	// HeldUntil is set when a person, not the run, is to confirm: the moment at which
+	// the change goes back unless they have.
+	HeldUntil time.Time `json:"heldUntil,omitzero"`
 }
 
 // Driver is what the engine sees: one device, connected. It is used by one

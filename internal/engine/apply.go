@@ -1,0 +1,427 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spanctl/spanctl/drivers"
+	"github.com/spanctl/spanctl/internal/store"
+	"github.com/spanctl/spanctl/models"
+	"github.com/spanctl/spanctl/models/plan"
+)
+
+// ApplyRequest is a request to change devices.
+type ApplyRequest struct {
+	Request
+	// Saved is a plan made before; it is applied as it is, or refused when a device
+	// has moved since. The Request's intents are then not looked at.
+	Saved *Plan
+	// Hold leaves the devices' way back running for so long, until Confirm; 0
+	// confirms at once when everything is verified.
+	Hold time.Duration
+	// Approve is asked before anything is sent; nil approves. It is not asked when
+	// there is nothing to do.
+	Approve func(*Plan) (bool, error)
+	Command string // as typed, for the journal
+}
+
+// Outcome is how something ended.
+type Outcome string
+
+// Outcomes.
+const (
+	Applied   Outcome = "applied"   // made, verified and confirmed
+	Held      Outcome = "held"      // made and verified; goes back unless confirmed in time
+	Unchanged Outcome = "unchanged" // there was nothing to do
+	Reverted  Outcome = "reverted"  // failed, and everything is as before
+	Untouched Outcome = "untouched" // failed, or was not begun, before anything was sent
+	InDoubt   Outcome = "in-doubt"  // see spanctl recover
+	Declined  Outcome = "declined"  // the user said no
+)
+
+// Result is how a run ended.
+type Result struct {
+	Run     string        `json:"run,omitempty"` // "" when nothing was to be done
+	Outcome Outcome       `json:"outcome"`
+	Plan    *Plan         `json:"plan"`
+	Groups  []GroupResult `json:"groups,omitempty"` // in the order of the plan
+	Held    time.Time     `json:"heldUntil,omitzero"`
+}
+
+// GroupResult is how the changes of one intent ended.
+type GroupResult struct {
+	Intent  string         `json:"intent"`
+	Outcome Outcome        `json:"outcome"`
+	Err     string         `json:"err,omitempty"` // why, when it is not Applied or Held
+	Devices []DeviceResult `json:"devices,omitempty"`
+}
+
+// DeviceResult is how one device ended in a group.
+type DeviceResult struct {
+	Device   models.DeviceID `json:"device"`
+	Outcome  Outcome         `json:"outcome"`
+	Err      string          `json:"err,omitempty"`
+	Sessions []models.Status `json:"sessions,omitempty"` // of the changed sessions, after
+}
+
+// Failed reports whether not all was done that was asked.
+func (r *Result) Failed() bool {
+	switch r.Outcome {
+	case Applied, Held, Unchanged:
+		return r.Plan.Failed()
+	}
+	return true
+}
+
+// Apply locks, observes, plans, asks, and carries out. An error means that nothing
+// was sent; what happened after that is in the result.
+func (e *Engine) Apply(ctx context.Context, req ApplyRequest) (*Result, error) {
+	t, err := e.task(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if len(t.devices) == 0 {
+		p, err := e.plan(ctx, newConns(e.c.Open, e.c.MaxOpen), t, "")
+		return &Result{Outcome: outcomeOf(p), Plan: p}, err
+	}
+	r := &run{e: e, id: store.NewRunID(e.c.Now()), hold: req.Hold, conns: newConns(e.c.Open, e.c.MaxOpen)}
+	defer r.conns.closeAll()
+	release, err := e.c.Store.Lock(ctx, r.id, t.devices)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = release() }() // what it could report is that another took over: too late to act on
+	if err := e.noneOpen(ctx, t.devices); err != nil {
+		return nil, err
+	}
+	if req.Hold > 0 {
+		t.req.Within = req.Hold
+	}
+	p, err := r.plan(ctx, t, req.Saved)
+	if err != nil {
+		return nil, err
+	}
+	res := &Result{Outcome: outcomeOf(p), Plan: p}
+	if p.Empty() && len(p.Renew) == 0 && len(p.Gone) == 0 {
+		return res, nil
+	}
+	if !p.Empty() && req.Approve != nil {
+		ok, err := req.Approve(p)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			res.Outcome = Declined
+			return res, nil
+		}
+	}
+	if err := e.c.Store.Apply(ctx, p.Renew, p.Gone); err != nil {
+		return nil, err
+	}
+	if p.Empty() {
+		return res, nil
+	}
+	res.Run = r.id
+	if err := e.c.Store.Begin(ctx, store.Run{ID: r.id, Command: req.Command, User: e.c.User}); err != nil {
+		return nil, err
+	}
+	r.execute(ctx, p, res)
+	return res, nil
+}
+
+func outcomeOf(p *Plan) Outcome {
+	if p == nil || p.Failed() {
+		return Untouched
+	}
+	return Unchanged
+}
+
+func (e *Engine) task(ctx context.Context, req ApplyRequest) (*task, error) {
+	if req.Saved == nil {
+		return e.resolve(ctx, req.Request)
+	}
+	if req.Saved.Version != PlanVersion {
+		return nil, fmt.Errorf("the plan has version %d; this spanctl knows version %d: plan again", req.Saved.Version, PlanVersion)
+	}
+	t := &task{}
+	set := make(map[models.DeviceID]bool)
+	for _, g := range req.Saved.Groups {
+		for _, w := range g.Waves {
+			for _, cp := range w {
+				set[cp.Device] = true
+				for _, ch := range cp.Changes.Changes {
+					if ch.After != nil {
+						t.sessions = append(t.sessions, *ch.After)
+					}
+				}
+			}
+		}
+	}
+	t.devices = e.inventoryOrder(set)
+	if len(t.devices) == 0 {
+		return t, nil
+	}
+	var err error
+	t.records, err = e.c.Store.Records(ctx, t.devices...)
+	return t, err
+}
+
+// noneOpen refuses devices on which an earlier run is not settled.
+func (e *Engine) noneOpen(ctx context.Context, devices []models.DeviceID) error {
+	runs, err := e.c.Store.Open(ctx)
+	if err != nil {
+		return err
+	}
+	mine := make(map[models.DeviceID]bool, len(devices))
+	for _, d := range devices {
+		mine[d] = true
+	}
+	for _, rs := range runs {
+		for _, en := range rs.Unsettled() {
+			if !mine[en.Device] {
+				continue
+			}
+			if cp := en.Checkpoint; cp != nil && en.Step == store.Verified && cp.HeldUntil.After(e.c.Now()) {
+				return fmt.Errorf("%s: run %s waits for a confirmation until %s: use spanctl confirm, or spanctl recover --revert, first",
+					en.Device, rs.ID, cp.HeldUntil.Format(time.TimeOnly))
+			}
+			return fmt.Errorf("%s: run %s was interrupted and is not settled (%s): use spanctl recover first", en.Device, rs.ID, en.Step)
+		}
+	}
+	return nil
+}
+
+// run is one execution of a plan.
+type run struct {
+	e     *Engine
+	id    string
+	hold  time.Duration
+	until time.Time // of a held run
+	conns *conns
+}
+
+// plan plans, or checks that a saved plan still holds.
+func (r *run) plan(ctx context.Context, t *task, saved *Plan) (*Plan, error) {
+	if saved == nil {
+		return r.e.plan(ctx, r.conns, t, r.id)
+	}
+	e := r.e
+	then := make(map[models.DeviceID]string)
+	for _, d := range saved.Devices {
+		then[d.Device] = d.Fingerprint
+	}
+	now := &Plan{}
+	states, failed := e.states(ctx, r.conns, t, now)
+	for _, dev := range t.devices {
+		if err := failed[dev]; err != nil {
+			return nil, err
+		}
+		if have := plan.Fingerprint(states[dev]); have != then[dev] {
+			return nil, &drivers.Error{Device: dev, Phase: drivers.PhaseVerify, Kind: drivers.Mismatch, Err: ErrMoved, Hint: "plan again"}
+		}
+	}
+	// Ports are no part of the fingerprint: a destination may have come into use.
+	removed := func(string) bool { return false }
+	found := plan.CheckState(e.c.Network, e.platforms, nil, t.sessions, states, removed, e.c.Policy)
+	out := *saved
+	out.Findings = append(models.Findings{}, found...)
+	if len(found.Errors()) > 0 {
+		out.Groups = nil
+	}
+	return &out, nil
+}
+
+// execute carries out the groups. Groups that share no device run at the same
+// time; of those that share one, the earlier goes first.
+func (r *run) execute(ctx context.Context, p *Plan, res *Result) {
+	if r.hold > 0 {
+		r.until = r.e.c.Now().Add(r.hold)
+		res.Held = r.until
+	}
+	n := 0
+	for _, g := range p.Groups {
+		for _, w := range g.Waves {
+			n += len(w)
+		}
+	}
+	r.e.c.Progress.Start(drivers.PhaseApply, n)
+	res.Groups = make([]GroupResult, len(p.Groups))
+	done := make([]chan struct{}, len(p.Groups))
+	last := make(map[models.DeviceID]int) // the latest group of each device
+	for i := range p.Groups {
+		g := &p.Groups[i]
+		done[i] = make(chan struct{})
+		var before []int
+		for _, dev := range g.devices() {
+			if j, ok := last[dev]; ok {
+				before = append(before, j)
+			}
+			last[dev] = i
+		}
+		go func() {
+			defer close(done[i])
+			for _, j := range before {
+				<-done[j]
+				if out := res.Groups[j]; stops(p.Groups[j], out) {
+					res.Groups[i] = GroupResult{Intent: g.Intent, Outcome: Untouched,
+						Err: fmt.Sprintf("intent %s, which comes first on a device they share, ended %s", out.Intent, out.Outcome)}
+				}
+			}
+			if res.Groups[i].Outcome == "" {
+				res.Groups[i] = r.group(ctx, *g, p.info(g.Intent))
+			}
+		}()
+	}
+	for i := range done {
+		<-done[i]
+	}
+	res.Outcome = overall(res.Groups)
+	if res.Outcome == Held {
+		return // open until it is confirmed or lapses
+	}
+	if err := r.e.c.Store.Finish(context.WithoutCancel(ctx), r.id, string(res.Outcome)); err != nil {
+		r.e.c.Log.Warn("run stays open", "run", r.id, "error", err)
+		if !isUnsettled(err) {
+			return
+		}
+		res.Outcome = InDoubt
+	}
+}
+
+func isUnsettled(err error) bool {
+	var u *store.UnsettledError
+	return errors.As(err, &u)
+}
+
+// stops reports whether a later group on the same device may not go on: what it
+// counts on may not be there.
+func stops(g Group, out GroupResult) bool {
+	switch out.Outcome {
+	case Applied, Held:
+		return false
+	case InDoubt:
+		return true
+	}
+	for _, w := range g.Waves {
+		for _, cp := range w {
+			for _, ch := range cp.Changes.Changes {
+				if ch.Op == models.Delete {
+					return true // a port or number was to become free
+				}
+			}
+		}
+	}
+	return false
+}
+
+func overall(groups []GroupResult) Outcome {
+	rank := []Outcome{InDoubt, Reverted, Untouched, Held, Applied}
+	best := len(rank) - 1
+	for _, g := range groups {
+		for i, o := range rank {
+			if g.Outcome == o && i < best {
+				best = i
+			}
+		}
+	}
+	return rank[best]
+}
+
+func (g Group) devices() []models.DeviceID {
+	var out []models.DeviceID
+	for _, w := range g.Waves {
+		for _, cp := range w {
+			out = append(out, cp.Device)
+		}
+	}
+	return out
+}
+
+// revertBudget bounds the way back after a failure or Ctrl-C.
+const revertBudget = 2 * time.Minute
+
+// group carries out the changes of one intent: all or none.
+func (r *run) group(ctx context.Context, g Group, info IntentInfo) GroupResult {
+	tx := &transaction{run: r, intent: g.Intent, results: make(map[models.DeviceID]*DeviceResult)}
+	for _, w := range g.Waves {
+		wave := make([]drivers.Checkpoint, len(w))
+		for i, cp := range w {
+			if cp.Next == nil { // a rollback brings its own
+				cp.Next = r.next(cp, info)
+			}
+			cp.HeldUntil = r.until
+			wave[i] = cp
+			tx.results[cp.Device] = &DeviceResult{Device: cp.Device, Outcome: Untouched}
+		}
+		tx.waves = append(tx.waves, wave)
+	}
+	err := tx.forward(ctx)
+	out := GroupResult{Intent: g.Intent, Outcome: tx.outcome(err)}
+	if err != nil {
+		out.Err = err.Error()
+	}
+	for _, w := range tx.waves {
+		for _, cp := range w {
+			out.Devices = append(out.Devices, *tx.results[cp.Device])
+		}
+	}
+	r.e.c.Log.Info("group ended", "run", r.id, "intent", g.Intent, "outcome", out.Outcome, "error", out.Err)
+	return out
+}
+
+// next gives the records that hold once cp is confirmed.
+func (r *run) next(cp drivers.Checkpoint, info IntentInfo) []models.Record {
+	prior := make(map[models.SessionID]models.Record, len(cp.Prior))
+	for _, rec := range cp.Prior {
+		prior[rec.ID()] = rec
+	}
+	var out []models.Record
+	for _, ch := range cp.Changes.Changes {
+		if ch.After == nil {
+			continue
+		}
+		rec := record(*ch.After, info, prior[ch.After.ID()], r.e.c.Now())
+		rec.Run = r.id
+		out = append(out, rec)
+	}
+	return out
+}
+
+// gone gives the identities that cp takes away for good.
+func gone(cp drivers.Checkpoint) []models.SessionID {
+	stays := make(map[models.SessionID]bool)
+	for _, ch := range cp.Changes.Changes {
+		if ch.After != nil {
+			stays[ch.After.ID()] = true
+		}
+	}
+	var out []models.SessionID
+	for _, ch := range cp.Changes.Changes {
+		if ch.Before != nil && !stays[ch.Before.ID()] {
+			out = append(out, ch.Before.ID())
+		}
+	}
+	return out
+}
+
+// joinErrors gives one error of many, or nil.
+func joinErrors(errs []error) error {
+	var texts []string
+	var first error
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		if first == nil {
+			first = err
+		}
+		texts = append(texts, err.Error())
+	}
+	if len(texts) <= 1 {
+		return first
+	}
+	return fmt.Errorf("%s", strings.Join(texts, "; "))
+}
