@@ -114,12 +114,13 @@ func (s *Switch) receive(a arrival) {
 }
 
 // floodRSPAN sends a frame, tagged with vlan or of it natively, to the trunks that
-// carry the VLAN, and reports whether there was one. from may be nil.
+// carry the VLAN, and reports whether there was one. Access ports do not carry an
+// RSPAN VLAN. from may be nil.
 func (s *Switch) floodRSPAN(vlan uint16, frame []byte, id uint64, isCopy bool, from *iface) bool {
 	sent := false
 	w := wireFrame{frame: frame, vlan: vlan}
 	for _, out := range s.plane.ifaces {
-		if out != from && out.config.Mode == Trunk {
+		if out != from {
 			sent = s.send(out, &w, id, isCopy) || sent
 		}
 	}

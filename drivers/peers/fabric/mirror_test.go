@@ -343,15 +343,19 @@ func TestCopiesAreNotMirrored(t *testing.T) {
 	// On sw2, e3 is an ordinary port: it takes the copies as traffic. They are
 	// bridged, so b gets them too, but not mirrored.
 	n.must(sw2.Configure(fabric.Config{Mirrors: []fabric.Mirror{{
-		Name: "back", Sources: []fabric.MirrorSource{{Kind: fabric.SourcePort, Name: "e3", Direction: fabric.Both}},
+		Name: "back",
+		Sources: []fabric.MirrorSource{
+			{Kind: fabric.SourcePort, Name: "e3", Direction: fabric.Both},
+			{Kind: fabric.SourcePort, Name: "e1", Direction: fabric.Tx},
+		},
 		Destinations: []fabric.MirrorDestination{{Kind: fabric.DestinationCPU}},
 	}}}))
 	n.send(a, between(a, b, "x"))
 	if d := cmp.Diff([]int{0, 2}, counts(a, b)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if c, _ := sw2.MirrorCounters("back"); c.Matched != 0 {
-		t.Errorf("a copy was mirrored: %+v", c)
+	if c, _ := sw2.MirrorCounters("back"); c.Matched != 1 {
+		t.Errorf("want the original mirrored as it leaves e1 and no copy: %+v", c)
 	}
 }
 
