@@ -78,14 +78,15 @@ func (c *Conn) Filters(ctx context.Context, ifindex int, hook Hook) ([]Filter, e
 			return nil, err
 		}
 		if f.Handle != 0 {
-			f.Hook = hook // an ingress qdisc and a shared block show another parent
+			f.Ifindex, f.Hook = ifindex, hook // a shared block shows neither
 			out = append(out, f)
 		}
 	}
 	return out, nil
 }
 
-// Qdiscs lists the qdiscs of a device.
+// Qdiscs lists the qdiscs of a device, or of all devices when ifindex is 0. The
+// kernel tells of all of them either way.
 func (c *Conn) Qdiscs(ctx context.Context, ifindex int) ([]Qdisc, error) {
 	msgs, err := c.dump(ctx, func() *nl.NetlinkRequest { return listQdiscs(ifindex) }, unix.RTM_NEWQDISC)
 	if err != nil {
@@ -97,7 +98,7 @@ func (c *Conn) Qdiscs(ctx context.Context, ifindex int) ([]Qdisc, error) {
 		if err != nil {
 			return nil, err
 		}
-		if q.Ifindex == ifindex { // kernels before strict checking list all devices
+		if ifindex == 0 || q.Ifindex == ifindex {
 			out = append(out, q)
 		}
 	}
@@ -124,7 +125,7 @@ func (c *Conn) AddClsact(ctx context.Context, ifindex int) error {
 // AddMirror makes the filter and reads it back. The kernel chooses the handle. The
 // error is EEXIST where the priority cannot take another filter, EINVAL where it
 // belongs to another classifier, and ENOENT where the kernel lacks the classifier or
-// the action. A filter that the kernel took but does not list is an error too: what
+// the action. A filter that the kernel took but does not list is ErrUnseen: what
 // cannot be listed can never be recognised again.
 func (c *Conn) AddMirror(ctx context.Context, m Mirror) (Filter, error) {
 	if err := m.Validate(); err != nil {
@@ -136,14 +137,14 @@ func (c *Conn) AddMirror(ctx context.Context, m Mirror) (Filter, error) {
 	// The filter is there: it has to be found also when ctx has ended meanwhile.
 	list, err := c.Filters(context.WithoutCancel(ctx), m.Ifindex, m.Hook)
 	if err != nil {
-		return Filter{}, err
+		return Filter{}, fmt.Errorf("%w: %w", ErrUnseen, err)
 	}
 	for _, f := range list {
 		if f.Priority == m.Priority && f.Kind == m.Kind && f.isMirror(m) {
 			return f, nil
 		}
 	}
-	return Filter{}, fmt.Errorf("%w: the kernel took the filter but does not list it", ErrInvalid)
+	return Filter{}, ErrUnseen
 }
 
 func (f Filter) isMirror(m Mirror) bool {

@@ -238,6 +238,9 @@ var (
 	ErrInexact = errors.New("not the full identity of a filter")
 	// ErrInvalid means a request that is refused before it is sent.
 	ErrInvalid = errors.New("invalid filter")
+	// ErrUnseen means that the kernel took a filter that then could not be read back.
+	// It may be there.
+	ErrUnseen = errors.New("the kernel took the filter, but does not show it")
 	// ErrMalformed means a message of the kernel that cannot be read.
 	ErrMalformed = errors.New("malformed netlink message")
 )

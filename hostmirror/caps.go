@@ -1,0 +1,125 @@
+package hostmirror
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spanctl/spanctl/models"
+)
+
+// Platform is the key of the Linux host among the platforms.
+const Platform = "linux"
+
+const (
+	labSource  = "Linux 6.1 (Debian cloud kernel in a virtual machine) and 6.18: frames counted in network namespaces"
+	notWritten = "not implemented in this version: "
+)
+
+func capabilities() models.Capabilities {
+	seen := models.Claim{Support: models.Yes, Evidence: models.EvidenceLab, Source: labSource}
+	lacks := func(why string) models.Claim { return models.Claim{Why: notWritten + why} }
+	ports := seen
+	ports.Why = fmt.Sprintf("at most %d mirrors of one port and direction", maxOfOnePortHas)
+	return models.Capabilities{
+		Platform: Platform,
+		Grain:    models.GrainUpdate,
+		Claims: map[models.Feature]models.Claim{
+			models.FeatureSPAN:             seen,
+			models.FeatureRx:               seen,
+			models.FeatureTx:               seen,
+			models.FeatureBoth:             seen,
+			models.FeaturePortSource:       ports,
+			models.FeatureManyDestinations: seen,
+			models.FeatureSessions:         seen,
+			models.FeatureOperState:        seen,
+			models.FeatureConfirm: {
+				Support: models.Emulated, Evidence: models.EvidenceLab, Source: labSource,
+				Why: "the kernel has no timer that takes a change back; it is not undone when spanctl dies",
+			},
+			models.FeatureLAGSource:        lacks("a bond is an interface like others here: name it as a port"),
+			models.FeatureVLANSource:       lacks("filters that match a VLAN are lacking; name the VLAN's interface as a port, where there is one"),
+			models.FeatureRSPANSource:      lacks("the VLAN interface for the copies is not created; make one by hand and name it as the destination"),
+			models.FeatureRSPANDestination: lacks("filters that match a VLAN are lacking; name the VLAN's interface as the source"),
+			models.FeatureERSPAN1:          lacks("tunnel interfaces are not created; make one by hand and name it as the destination"),
+			models.FeatureERSPAN2:          lacks("tunnel interfaces are not created; make one by hand and name it as the destination"),
+			models.FeatureERSPAN3:          lacks("tunnel interfaces are not created; make one by hand and name it as the destination"),
+			models.FeatureGRE:              lacks("tunnel interfaces are not created; make one by hand and name it as the destination"),
+			models.FeatureVXLAN:            lacks("tunnel interfaces are not created; make one by hand and name it as the destination"),
+			models.FeatureFilterIPv4:       lacks("classifiers that look into frames (flower, u32 keys) are not used, every frame is copied"),
+			models.FeatureFilterIPv6:       lacks("classifiers that look into frames (flower, u32 keys) are not used, every frame is copied"),
+			models.FeatureFilterVLAN:       lacks("classifiers that look into frames (flower, u32 keys) are not used, every frame is copied"),
+			models.FeatureTruncate:         lacks("cutting copies needs a program on the destination's egress hook"),
+			models.FeatureSample:           lacks("sampling needs the action gact in front of the copy"),
+			models.FeatureTunnelVRF:        lacks("tunnel interfaces are not created"),
+			models.FeatureTunnelTTL:        lacks("tunnel interfaces are not created"),
+			models.FeatureTunnelDSCP:       lacks("tunnel interfaces are not created"),
+			models.FeatureTunnelKey:        lacks("tunnel interfaces are not created"),
+		},
+	}
+}
+
+// check gives what is refused of a wanted session whatever the host looks like.
+func check(s models.Session) []string {
+	var out []string
+	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if s.Name == "" {
+		add("a session needs a name")
+	}
+	if _, foreign := cutForeign(s.Name); foreign || strings.HasPrefix(s.Name, unknownPrefix) {
+		add("session name %q: names that begin with %s or %s stand for what is found on the host", s.Name, foreignPrefix, unknownPrefix)
+	}
+	if s.Number != 0 {
+		add("sessions have no numbers here, so %d cannot be one", s.Number)
+	}
+	if s.Shutdown {
+		add("a session cannot be kept switched off: delete it")
+	}
+	if len(s.Filter) > 0 || s.FilterName != "" {
+		add("filters are not implemented in this version: every frame is copied")
+	}
+	if s.TruncateTo != 0 {
+		add("copies cannot be cut in this version")
+	}
+	if s.SampleOneIn > 1 {
+		add("sampling is not implemented in this version: every frame is copied")
+	}
+	if len(s.Extra) > 0 {
+		add("cannot make %q", s.Extra[0])
+	}
+	if len(s.Sources) == 0 {
+		add("a session needs a source")
+	}
+	for _, src := range s.Sources {
+		switch {
+		case src.Kind != models.SourcePort:
+			add("a source of kind %s cannot be mirrored: name an interface", src.Kind)
+		case !validName(src.Name):
+			add("source %q cannot be the name of an interface", src.Name)
+		case len(hooksOf(src.Direction)) == 0:
+			add("source %s has no direction", src.Name)
+		}
+	}
+	if s.Destination.Kind != models.DestinationPort || len(s.Destination.Ports) == 0 {
+		add("the destination must be an interface")
+		return out
+	}
+	for _, to := range s.Destination.Ports {
+		if !validName(to) {
+			add("destination %q cannot be the name of an interface", to)
+		}
+		for _, src := range s.Sources {
+			if src.Name == to {
+				add("%s would be mirrored to itself", to)
+			}
+		}
+	}
+	return out
+}
+
+// validName follows dev_valid_name of the kernel (net/core/dev.c): 1 to 15 bytes, not
+// "." or "..", without slash, colon and white space.
+func validName(s string) bool {
+	return s != "" && len(s) <= 15 && s != "." && s != ".." && !strings.ContainsAny(s, "/: \t\n\v\f\r")
+}
+
+func cutForeign(name string) (string, bool) { return strings.CutPrefix(name, foreignPrefix) }

@@ -1,0 +1,44 @@
+// Package hostmirror mirrors ports of a Linux host, or of a network namespace on it,
+// with the kernel's traffic control: clsact and, per mirrored port, direction and
+// destination, one filter that takes every frame and copies it with the action
+// mirred. It is a [drivers.Driver] by itself.
+//
+// # What is ours
+//
+// The kernel keeps no session and no name, only filters. A filter is ours when each
+// of its actions carries our 16-byte cookie:
+//
+//	0-3    "SPN" and 1, the version of this layout
+//	4-11   first 8 bytes of SHA-256(device name "/" session name)
+//	12     'I' or 'E': ingress or egress hook
+//	13     'm': a mirror
+//	14-15  0
+//
+// A session is all filters of one hash. Its name is not in the kernel: a cookie has no
+// room for it, other places (interface aliases, additional actions) belong to somebody
+// else or slow the path of production frames down. So names come from those who know
+// them, [Options].Known (the store's records) and every change set that passes
+// through, and are proven by the hash. A session of ours whose name nobody knows is
+// reported as "cookie:" and its hash, and is left alone until somebody asks for it by
+// that very name. A mirror without our cookie is reported as a session "tc/..." and
+// is never changed.
+//
+// # What is sent
+//
+// A script's steps are tc commands that a person could type. They are the source of
+// truth: Apply reads the text back and does what it says, after it has looked at what
+// the command is about to touch: a filter is deleted by its full identity, and only
+// while it carries the cookie that the command names behind "#".
+//
+// Every copy is an egress mirror with the verdict "continue", so that filters behind
+// it still see the frame. Filters have priorities 21328-21359 on the ingress and
+// 21360-21391 on the egress hook, each its own, since matchall takes one filter a
+// priority. A qdisc is added when there is none and never removed: an empty clsact
+// costs nothing that can be measured, and removing it would take the filters of
+// others with it. The kernel has no way back by itself; Apply undoes the steps that it
+// has done when one fails.
+//
+// Kernels without cls_matchall are served by cls_u32 or by a classic one-instruction
+// program of cls_bpf. Which of them there is, Open finds out in a network namespace
+// of its own, where nobody else sees the attempt.
+package hostmirror

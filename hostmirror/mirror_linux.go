@@ -1,0 +1,246 @@
+package hostmirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/spanctl/spanctl/drivers"
+	"github.com/spanctl/spanctl/drivers/transport"
+	"github.com/spanctl/spanctl/hostmirror/tcnl"
+	"github.com/spanctl/spanctl/models"
+	"github.com/spanctl/spanctl/models/plan"
+)
+
+// Mirror is the driver of one network namespace of this host. It is used by one
+// goroutine at a time.
+type Mirror struct {
+	dev         models.DeviceID
+	log         *slog.Logger
+	ns          netns.NsHandle
+	tc          *tcnl.Conn
+	links       *netlink.Handle
+	classifiers classifiers
+	names       map[sessionHash]string
+
+	// snap is what Render decides from: the last look, nil once it is out of date.
+	snap *snapshot
+}
+
+var (
+	_ drivers.Driver = (*Mirror)(nil)
+	_ plan.Platform  = (*Mirror)(nil)
+)
+
+// Open opens the network namespace that o names. Looking needs no privilege beyond
+// entering the namespace; changing needs CAP_NET_ADMIN in it.
+func Open(ctx context.Context, o Options) (*Mirror, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	m := &Mirror{dev: o.Device, log: o.Logger, ns: netns.None(), names: make(map[sessionHash]string)}
+	if m.log == nil {
+		m.log = slog.New(slog.DiscardHandler)
+	}
+	m.learn(o.Known...)
+	if err := m.open(o.Namespace); err != nil {
+		_ = m.Close()
+		return nil, &drivers.Error{Device: o.Device, Phase: drivers.PhaseConnect, Kind: errnoKind(err), Err: err}
+	}
+	prefer := o.Prefer
+	if len(prefer) == 0 {
+		prefer = tcnl.Kinds()
+	}
+	m.classifiers = probe(ctx, prefer)
+	return m, nil
+}
+
+func (m *Mirror) open(path string) error {
+	var err error
+	if path != "" {
+		if m.ns, err = netns.GetFromPath(path); err != nil {
+			return fmt.Errorf("network namespace %s: %w", path, err)
+		}
+	}
+	if m.tc, err = tcnl.Open(int(m.ns)); err != nil {
+		return err
+	}
+	if m.ns.IsOpen() {
+		m.links, err = netlink.NewHandleAt(m.ns, unix.NETLINK_ROUTE)
+	} else {
+		m.links, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+	}
+	return err
+}
+
+// Close releases the sockets. What was made in the kernel stays.
+func (m *Mirror) Close() error {
+	if m.tc != nil {
+		m.tc.Close()
+		m.tc = nil
+	}
+	if m.links != nil {
+		m.links.Close()
+		m.links = nil
+	}
+	if m.ns.IsOpen() {
+		return m.ns.Close()
+	}
+	return nil
+}
+
+// learn remembers names by which sessions can be recognised.
+func (m *Mirror) learn(names ...string) {
+	for _, n := range names {
+		if _, unknown := unknownHash(n); !unknown && n != "" {
+			m.names[hashOf(m.dev, n)] = n
+		}
+	}
+}
+
+func (m *Mirror) learnFrom(cs models.ChangeSet) {
+	for _, c := range cs.Changes {
+		for _, s := range []*models.Session{c.Before, c.After} {
+			if s != nil {
+				m.learn(s.Name)
+			}
+		}
+	}
+}
+
+// Capabilities are those of a Linux host.
+func (m *Mirror) Capabilities() models.Capabilities { return capabilities() }
+
+// Check gives what is refused of a session on any Linux host. What depends on the
+// host's state, Render refuses.
+func (m *Mirror) Check(s models.Session) []string { return check(s) }
+
+// PortKind says that every interface is a port: a bond, too, is mirrored like one.
+func (m *Mirror) PortKind(string) models.SourceKind { return models.SourcePort }
+
+// Observe gives our sessions, the mirrors of others as sessions "tc/...", and all
+// interfaces.
+func (m *Mirror) Observe(ctx context.Context) (models.DeviceState, error) {
+	snap, err := m.read(ctx)
+	if err != nil {
+		m.snap = nil
+		return models.DeviceState{}, m.failed(drivers.PhaseObserve, err)
+	}
+	m.snap = snap
+	return snap.state(m.dev, m.names), nil
+}
+
+// Counters gives the counters of all copies of our sessions.
+func (m *Mirror) Counters(ctx context.Context) ([]Counter, error) {
+	snap, err := m.read(ctx)
+	if err != nil {
+		return nil, m.failed(drivers.PhaseObserve, err)
+	}
+	return snap.counters(m.names), nil
+}
+
+// Render gives the tc commands for cs. It decides from what Observe saw last, and
+// looks by itself when that is out of date; it changes nothing. Options do not matter:
+// the kernel names no edits and has no way back.
+func (m *Mirror) Render(cs models.ChangeSet, _ drivers.RenderOptions) (transport.Script, error) {
+	m.learnFrom(cs)
+	if cs.Device != m.dev {
+		return transport.Script{}, m.failed(drivers.PhaseRender, fmt.Errorf("the changes are for device %q", cs.Device))
+	}
+	if m.snap == nil {
+		if _, err := m.Observe(context.Background()); err != nil {
+			return transport.Script{}, m.failed(drivers.PhaseRender, err)
+		}
+	}
+	kind, ok := m.classifiers.best()
+	if !ok {
+		return transport.Script{}, m.failed(drivers.PhaseRender,
+			fmt.Errorf("%w: the kernel has no classifier for a mirror: %s", drivers.ErrUnsupported, m.classifiers.reasons()))
+	}
+	return render(m.dev, m.snap, kind, cs)
+}
+
+// Confirm does nothing: there is no timer to stop.
+func (m *Mirror) Confirm(context.Context, drivers.Checkpoint) error { return nil }
+
+// Revert looks, plans back to what the checkpoint's sessions were before it, and
+// applies that.
+func (m *Mirror) Revert(ctx context.Context, cp drivers.Checkpoint) error {
+	m.learnFrom(cp.Changes)
+	back, err := m.wayBack(ctx, cp)
+	if err != nil || back.Empty() {
+		return err
+	}
+	script, err := m.Render(back, drivers.RenderOptions{})
+	if err != nil {
+		return inPhase(err, drivers.PhaseRevert)
+	}
+	if err := m.Apply(ctx, drivers.Checkpoint{Device: m.dev, Changes: back, Script: script}); err != nil {
+		return inPhase(err, drivers.PhaseRevert)
+	}
+	left, err := m.wayBack(ctx, cp)
+	if err != nil || left.Empty() {
+		return err
+	}
+	return &drivers.Error{
+		Device: m.dev, Phase: drivers.PhaseRevert, Kind: drivers.Mismatch, Session: left.Changes[0].Session().Name,
+		Err: fmt.Errorf("the kernel took the way back, but %d sessions are not as before", len(left.Changes)),
+	}
+}
+
+func (m *Mirror) wayBack(ctx context.Context, cp drivers.Checkpoint) (models.ChangeSet, error) {
+	st, err := m.Observe(ctx)
+	if err != nil {
+		return models.ChangeSet{}, inPhase(err, drivers.PhaseRevert)
+	}
+	return plan.Back(cp.Changes, st), nil
+}
+
+// failed makes err a drivers.Error; one that is stays as it is.
+func (m *Mirror) failed(phase drivers.Phase, err error) error {
+	var have *drivers.Error
+	if errors.As(err, &have) {
+		return err
+	}
+	return &drivers.Error{Device: m.dev, Phase: phase, Kind: errnoKind(err), Hint: hint(err), Err: err}
+}
+
+func inPhase(err error, p drivers.Phase) error {
+	var e *drivers.Error
+	if errors.As(err, &e) {
+		e.Phase = p
+	}
+	return err
+}
+
+// errnoKind sorts the kernel's answers by what can be done about them.
+func errnoKind(err error) transport.Kind {
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return transport.Canceled
+	case errors.Is(err, drivers.ErrUnsupported):
+		return drivers.Unsupported
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return transport.Auth
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ETIMEDOUT):
+		return transport.Timeout
+	case errors.Is(err, unix.EBUSY), errors.Is(err, netlink.ErrDumpInterrupted):
+		return transport.Busy
+	case errors.Is(err, tcnl.ErrMalformed):
+		return transport.Protocol
+	default:
+		return transport.Rejected
+	}
+}
+
+func hint(err error) string {
+	if errors.Is(err, unix.EPERM) {
+		return "changing filters needs root or CAP_NET_ADMIN in the network namespace"
+	}
+	return ""
+}

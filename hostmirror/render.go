@@ -1,0 +1,246 @@
+package hostmirror
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spanctl/spanctl/drivers"
+	"github.com/spanctl/spanctl/drivers/transport"
+	"github.com/spanctl/spanctl/hostmirror/tcnl"
+	"github.com/spanctl/spanctl/models"
+)
+
+// Priorities of our filters. 0x5350 is "SP". The hooks have ranges of their own
+// because u32 lists the filters of a priority under both hooks of a device.
+const (
+	firstPriority   = 0x5350
+	filtersPerHook  = 32
+	egressPriority  = firstPriority + filtersPerHook
+	maxOfOnePortHas = filtersPerHook // mirrors of one port and direction
+)
+
+func firstPriorityOf(h tcnl.Hook) uint16 {
+	if h == tcnl.Egress {
+		return egressPriority
+	}
+	return firstPriority
+}
+
+// renderer works out the steps for a change set on a snapshot, which it keeps up to
+// date: each step is decided from what the steps before it will have left.
+type renderer struct {
+	dev   models.DeviceID
+	snap  snapshot
+	kind  string // classifier of new filters
+	steps []transport.Step
+	added []tcnl.Filter
+}
+
+// render gives the script for cs. The first thing that cannot be done is an error;
+// nothing is left out silently.
+func render(dev models.DeviceID, snap *snapshot, kind string, cs models.ChangeSet) (transport.Script, error) {
+	r := &renderer{dev: dev, snap: *snap, kind: kind}
+	r.snap.filters = slices.Clone(snap.filters)
+	r.snap.qdiscs = slices.Clone(snap.qdiscs)
+	for _, c := range cs.Changes {
+		if err := r.change(c); err != nil {
+			name := ""
+			if ses := c.Session(); ses != nil {
+				name = ses.Name
+			}
+			return transport.Script{}, &drivers.Error{Device: dev, Phase: drivers.PhaseRender, Kind: kindOf(err), Session: name, Err: err}
+		}
+	}
+	if err := r.snap.checkLoops(r.added); err != nil {
+		return transport.Script{}, &drivers.Error{Device: dev, Phase: drivers.PhaseRender, Kind: transport.Rejected, Err: err}
+	}
+	return transport.Script{Encoding: transport.TC, Steps: r.steps}, nil
+}
+
+func kindOf(err error) transport.Kind {
+	if errors.Is(err, drivers.ErrUnsupported) {
+		return drivers.Unsupported
+	}
+	return transport.Rejected
+}
+
+func (r *renderer) change(c models.Change) error {
+	ses := c.Session()
+	if ses == nil {
+		return errors.New("a change without a session")
+	}
+	if _, foreign := cutForeign(ses.Name); foreign {
+		return errors.New("is a mirror that spanctl did not make; it is never changed")
+	}
+	have := r.snap.ours(hashOf(r.dev, ses.Name))
+	switch c.Op {
+	case models.Create:
+		if len(have) > 0 {
+			return errors.New("is there already; look at the device again before changing it")
+		}
+		return r.toward(*c.After, nil)
+	case models.Update:
+		return r.toward(*c.After, have)
+	case models.Delete:
+		for _, f := range have {
+			r.remove(ses.Name, f)
+		}
+		return nil
+	default:
+		return fmt.Errorf("operation %s is not known", c.Op)
+	}
+}
+
+// toward adds what ses lacks and then removes what it has too much, so that copies
+// which stay are never interrupted.
+func (r *renderer) toward(ses models.Session, have []tcnl.Filter) error {
+	if texts := check(ses); len(texts) > 0 {
+		return fmt.Errorf("%w: %s", drivers.ErrUnsupported, texts[0])
+	}
+	if err := r.checkPorts(ses); err != nil {
+		return err
+	}
+	good := make(map[copyKey]bool)
+	var surplus []tcnl.Filter
+	wanted := keysOf(ses)
+	for _, f := range have {
+		k := r.snap.key(f)
+		if slices.Contains(wanted, k) && !good[k] && len(r.snap.faults(f)) == 0 {
+			good[k] = true
+			continue
+		}
+		surplus = append(surplus, f)
+	}
+	for _, k := range wanted {
+		if !good[k] {
+			if err := r.add(ses.Name, k); err != nil {
+				return err
+			}
+		}
+	}
+	for _, f := range surplus {
+		r.remove(ses.Name, f)
+	}
+	return nil
+}
+
+func (r *renderer) step(session string, o operation) {
+	r.steps = append(r.steps, transport.Step{Phase: transport.Edit, Text: o.String(), Session: session})
+}
+
+func (r *renderer) add(session string, k copyKey) error {
+	source, _ := r.snap.byName(k.source) // checkPorts has found both
+	target, _ := r.snap.byName(k.target)
+	if err := r.qdisc(session, source, k.hook); err != nil {
+		return err
+	}
+	priority, err := r.freePriority(source, k.hook)
+	if err != nil {
+		return err
+	}
+	cookie := mark{session: hashOf(r.dev, session), hook: k.hook}.cookie()
+	r.step(session, operation{
+		Verb: addFilter, Dev: k.source, Hook: k.hook, Priority: priority, Protocol: tcnl.ProtocolAll,
+		Kind: r.kind, Target: k.target, Cookie: cookie,
+	})
+	f := tcnl.Filter{
+		ID:       tcnl.ID{Ifindex: source.index, Hook: k.hook, Priority: priority, Protocol: tcnl.ProtocolAll, Kind: r.kind},
+		CatchAll: true,
+		Actions: []tcnl.Action{{
+			Kind: "mirred", Verdict: tcnl.Continue, Cookie: cookie[:],
+			Mirred: &tcnl.Mirred{Mode: tcnl.EgressMirror, Ifindex: target.index},
+		}},
+	}
+	r.snap.filters = append(r.snap.filters, f)
+	r.added = append(r.added, f)
+	return nil
+}
+
+// qdisc sees to it that the hook exists.
+func (r *renderer) qdisc(session string, source link, hook tcnl.Hook) error {
+	switch {
+	case r.snap.hasQdisc(source.index, "clsact"):
+		return nil
+	case r.snap.hasQdisc(source.index, "ingress"):
+		if hook == tcnl.Ingress {
+			return nil
+		}
+		return fmt.Errorf("%w: %s has an ingress qdisc that is not ours; the kernel takes no clsact beside it, so only frames that it receives can be mirrored",
+			drivers.ErrUnsupported, source.name)
+	}
+	r.step(session, operation{Verb: addQdisc, Dev: source.name})
+	r.snap.qdiscs = append(r.snap.qdiscs, tcnl.Qdisc{Ifindex: source.index, Kind: "clsact"})
+	return nil
+}
+
+// freePriority gives the lowest of our priorities that nobody has on the hook.
+func (r *renderer) freePriority(source link, hook tcnl.Hook) (uint16, error) {
+	used := make(map[uint16]bool)
+	for _, f := range r.snap.on(source.index, hook) {
+		used[f.Priority] = true
+	}
+	first := firstPriorityOf(hook)
+	for p := first; p < first+filtersPerHook; p++ {
+		if !used[p] {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: %s %s has no free filter priority from %d to %d: at most %d mirrors of one port and direction",
+		drivers.ErrUnsupported, source.name, hook, first, first+filtersPerHook-1, maxOfOnePortHas)
+}
+
+func (r *renderer) remove(session string, f tcnl.Filter) {
+	m, _ := markOf(f)
+	source, _ := r.snap.byIndex(f.Ifindex)
+	r.step(session, operation{
+		Verb: delFilter, Dev: source.name, Hook: f.Hook, Chain: f.Chain, Priority: f.Priority, Protocol: f.Protocol,
+		Kind: f.Kind, Handle: f.Handle, Cookie: m.cookie(),
+	})
+	r.snap.filters = slices.DeleteFunc(r.snap.filters, func(g tcnl.Filter) bool { return g.ID == f.ID })
+}
+
+// checkPorts refuses ports that are not there, and ports that cannot be what they
+// shall be.
+func (r *renderer) checkPorts(ses models.Session) error {
+	var sources []link
+	for _, src := range ses.Sources {
+		l, ok := r.snap.byName(src.Name)
+		switch {
+		case !ok:
+			return fmt.Errorf("source %s does not exist", src.Name)
+		case l.kind == "bridge":
+			return fmt.Errorf("%w: source %s is a bridge, and frames that it forwards do not pass it: name its ports", drivers.ErrUnsupported, src.Name)
+		}
+		sources = append(sources, l)
+	}
+	for _, a := range sources {
+		for _, b := range sources {
+			if r.sitsOn(a, b) {
+				return fmt.Errorf("%w: source %s sits on source %s: each frame would be copied twice, so name one of them", drivers.ErrUnsupported, a.name, b.name)
+			}
+		}
+	}
+	for _, name := range ses.Destination.Ports {
+		if _, ok := r.snap.byName(name); !ok {
+			return fmt.Errorf("destination %s does not exist", name)
+		}
+	}
+	return nil
+}
+
+// sitsOn reports whether frames of the upper device pass the lower one: a VLAN and
+// its port, a bond and its member.
+func (r *renderer) sitsOn(upper, lower link) bool {
+	for range len(r.snap.links) {
+		if upper.parent == 0 {
+			break
+		}
+		if upper.parent == lower.index {
+			return true
+		}
+		upper, _ = r.snap.byIndex(upper.parent)
+	}
+	master, ok := r.snap.byIndex(lower.master)
+	return ok && isLAG(master.kind) && master.index == upper.index
+}

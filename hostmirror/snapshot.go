@@ -1,0 +1,133 @@
+package hostmirror
+
+import (
+	"net/netip"
+
+	"github.com/spanctl/spanctl/hostmirror/tcnl"
+)
+
+// snapshot is what the kernel held at one moment, as far as mirroring is concerned.
+// Everything that is decided here is decided from it, without I/O.
+type snapshot struct {
+	hostname, release string
+	links             []link
+	qdiscs            []tcnl.Qdisc
+	filters           []tcnl.Filter // of all devices and both hooks; u32 tables are in
+}
+
+// link is a network device.
+type link struct {
+	index  int
+	name   string
+	kind   string // such as veth, bond, vlan; "" or "device" for a physical one
+	up     bool   // set up by configuration
+	runs   bool   // up and with carrier
+	mtu    int
+	master int // index of the bridge or bond that it belongs to, 0 = none
+	parent int // index of the device that it sits on (vlan, macvlan), 0 = none or elsewhere
+	peer   int // index of the other end of a veth in this namespace, 0 = elsewhere
+	addrs  []netip.Prefix
+	macs   int // addresses that a bridge has learned on it
+}
+
+func (s *snapshot) byName(name string) (link, bool) {
+	for _, l := range s.links {
+		if l.name == name {
+			return l, true
+		}
+	}
+	return link{}, false
+}
+
+func (s *snapshot) byIndex(index int) (link, bool) {
+	for _, l := range s.links {
+		if l.index == index {
+			return l, true
+		}
+	}
+	return link{}, false
+}
+
+func (s *snapshot) hasQdisc(index int, kind string) bool {
+	for _, q := range s.qdiscs {
+		if q.Ifindex == index && q.Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// on gives the filters of a device's hook.
+func (s *snapshot) on(index int, hook tcnl.Hook) []tcnl.Filter {
+	var out []tcnl.Filter
+	for _, f := range s.filters {
+		if f.Ifindex == index && f.Hook == hook {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// ours gives the filters of a session. The classifier u32 can list a filter under
+// the other hook of its device too; the cookie tells which is right.
+func (s *snapshot) ours(h sessionHash) []tcnl.Filter {
+	var out []tcnl.Filter
+	for _, f := range s.filters {
+		if m, ok := markOf(f); ok && m.session == h && m.hook == f.Hook {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// copyKey is one copy that a session makes: what passes a hook of a device goes to
+// another device.
+type copyKey struct {
+	source string
+	hook   tcnl.Hook
+	target string
+}
+
+// faults gives what keeps a filter with our cookie from being the one that we make,
+// in words; none for one as we make it.
+func (s *snapshot) faults(f tcnl.Filter) []string {
+	var out []string
+	bad := func(text string) { out = append(out, text) }
+	if f.Protocol != tcnl.ProtocolAll || f.Chain != 0 {
+		bad("does not see every frame")
+	} else if !f.CatchAll {
+		bad("does not take every frame")
+	}
+	if len(f.Actions) != 1 {
+		bad("has more than one action")
+	}
+	a := f.Actions[0]
+	if a.Mirred == nil {
+		bad("has the action " + a.Kind)
+		return out
+	}
+	if a.Mirred.Mode != tcnl.EgressMirror {
+		bad("does an " + a.Mirred.Mode.String())
+	}
+	if a.Verdict != tcnl.Continue {
+		bad("ends with " + a.Verdict.String())
+	}
+	if _, ok := s.byIndex(a.Mirred.Ifindex); !ok {
+		bad("has lost its destination")
+	}
+	return out
+}
+
+// key gives the copy that a filter makes. Names are "" where the device is gone.
+func (s *snapshot) key(f tcnl.Filter) copyKey {
+	source, _ := s.byIndex(f.Ifindex)
+	k := copyKey{source: source.name, hook: f.Hook}
+	for _, a := range f.Actions {
+		if a.Mirred != nil {
+			target, _ := s.byIndex(a.Mirred.Ifindex)
+			k.target = target.name
+			break
+		}
+	}
+	return k
+}
