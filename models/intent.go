@@ -26,8 +26,8 @@ type Intent struct {
 // Origin is a place in a file. The zero value means that the intent came from
 // elsewhere, such as the command line.
 type Origin struct {
-	File string
-	Line int // from 1
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"` // from 1; 0 = not known
 }
 
 // String gives FILE:LINE, or "" for the zero value.

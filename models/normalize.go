@@ -185,6 +185,9 @@ func (p Prefix) normalize() Prefix {
 	if !p.IsValid() {
 		return Prefix{}
 	}
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+		p.Prefix = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
 	return Prefix{p.Masked()}
 }
 
@@ -192,7 +195,7 @@ func (p Prefix) normalize() Prefix {
 // one that holds for both, and -1 for one whose prefixes contradict each other.
 func (m Match) Family() int {
 	fam := 0
-	for _, p := range []netip.Prefix{m.Src.Prefix, m.Dst.Prefix} {
+	for _, p := range []Prefix{m.Src.normalize(), m.Dst.normalize()} {
 		if !p.IsValid() {
 			continue
 		}

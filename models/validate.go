@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // MaxIntentName is the longest intent name in bytes. Session names on devices add
@@ -30,9 +33,7 @@ func (in Intent) Validate() Findings {
 	if in.Spec.Truncate > 65535 {
 		v.add("spec.truncate", "range", "is %d; want at most 65535 bytes", in.Spec.Truncate)
 	}
-	if in.Spec.Expires.IsZero() {
-		v.add("spec.expires", "no-expiry", "is missing: say how long the mirror may live (such as 2h), or never")
-	}
+	v.expires(in.Spec.Expires)
 	return v.found
 }
 
@@ -48,6 +49,31 @@ func (v *validator) add(field, rule, format string, args ...any) {
 	})
 }
 
+func (v *validator) expires(e Expiry) {
+	switch {
+	case e.IsZero():
+		v.add("spec.expires", "no-expiry", "is missing: say how long the mirror may live (such as 2h), or never")
+	case e.After < 0:
+		v.add("spec.expires", "expiry", "is %s; want a duration longer than nothing", e.After)
+	case e.Never && (e.After != 0 || !e.At.IsZero()) || e.After != 0 && !e.At.IsZero():
+		v.add("spec.expires", "expiry", "says more than one of a duration, a time and never; want one")
+	}
+}
+
+// text refuses what could end a line, or a word, of a device's configuration.
+func (v *validator) text(at, s string, spaces bool) {
+	bad := strings.IndexFunc(s, func(r rune) bool {
+		return r == utf8.RuneError || !unicode.IsPrint(r) || r == ' ' && !spaces
+	})
+	switch {
+	case bad < 0:
+	case spaces:
+		v.add(at, "text", "is %q; want printable characters on one line", s)
+	default:
+		v.add(at, "text", "is %q; want printable characters without spaces", s)
+	}
+}
+
 func (v *validator) metadata(m Metadata) {
 	switch {
 	case m.Name == "":
@@ -57,6 +83,8 @@ func (v *validator) metadata(m Metadata) {
 	case !intentName.MatchString(m.Name):
 		v.add("metadata.name", "name", "is %q; want lower-case letters, digits and inner hyphens, since it is written on devices", m.Name)
 	}
+	v.text("metadata.owner", m.Owner, true)
+	v.text("metadata.reason", m.Reason, true)
 }
 
 func (v *validator) sources(sources []SourceSpec) {
@@ -75,13 +103,19 @@ func (v *validator) sources(sources []SourceSpec) {
 			v.add(at, "no-source", "names nothing to copy: give interfaces or vlans")
 		}
 		for j, name := range s.Interfaces {
+			port := fmt.Sprintf("%s.interfaces[%d]", at, j)
 			if name == "" {
-				v.add(fmt.Sprintf("%s.interfaces[%d]", at, j), "no-source", "is empty")
+				v.add(port, "no-source", "is empty: name a port or LAG, or a range of them")
 			}
+			v.text(port, name, true)
 		}
 		v.vlans(at+".vlans", s.VLANs)
-		if s.Direction == DirectionUnset {
+		switch s.Direction {
+		case Rx, Tx, Both:
+		case DirectionUnset:
 			v.add(at+".direction", "direction", "is missing; want rx, tx or both, seen from the switch")
+		default:
+			v.add(at+".direction", "direction", "is %s; want rx, tx or both, seen from the switch", s.Direction)
 		}
 	}
 }
@@ -121,7 +155,17 @@ func (v *validator) match(at string, m Match) {
 	if m.Family() < 0 {
 		v.add(at, "filter", "mixes IPv4 and IPv6: no frame can match")
 	}
+	v.ports(at+".sport", m.Sport)
+	v.ports(at+".dport", m.Dport)
 	v.vlans(at+".vlans", m.VLANs)
+}
+
+func (v *validator) ports(at string, rs []Range) {
+	for i, r := range rs {
+		if r.Last < r.First {
+			v.add(fmt.Sprintf("%s[%d]", at, i), "range", "is %s; want a range that begins before it ends", r)
+		}
+	}
 }
 
 func (v *validator) destination(d DestinationSpec) {
@@ -140,7 +184,7 @@ func (v *validator) destination(d DestinationSpec) {
 	}
 	if e := d.ERSPAN; e != nil {
 		n++
-		v.tunnel(at+".erspan", e.Address, e.Source, e.DSCP)
+		v.tunnel(at+".erspan", e.Address, e.Source, e.DSCP, e.VRF)
 		if e.Version > 3 {
 			v.add(at+".erspan.version", "range", "is %d; want 1, 2 or 3", e.Version)
 		}
@@ -153,11 +197,11 @@ func (v *validator) destination(d DestinationSpec) {
 	}
 	if g := d.GRE; g != nil {
 		n++
-		v.tunnel(at+".gre", g.Address, g.Source, g.DSCP)
+		v.tunnel(at+".gre", g.Address, g.Source, g.DSCP, g.VRF)
 	}
 	if x := d.VXLAN; x != nil {
 		n++
-		v.tunnel(at+".vxlan", x.Address, x.Source, x.DSCP)
+		v.tunnel(at+".vxlan", x.Address, x.Source, x.DSCP, x.VRF)
 		if x.VNI >= 1<<24 {
 			v.add(at+".vxlan.vni", "range", "is %d; want at most 16777215", x.VNI)
 		}
@@ -172,23 +216,35 @@ func (v *validator) destination(d DestinationSpec) {
 
 func (v *validator) port(at string, p InterfaceSpec) {
 	if p.Device == "" {
-		v.add(at+".device", "destination", "is missing")
+		v.add(at+".device", "destination", "is missing: the device of the port")
 	}
 	if p.Name == "" {
-		v.add(at+".name", "destination", "is missing")
+		v.add(at+".name", "destination", "is missing: the port that the copies leave by")
 	}
+	v.text(at+".name", p.Name, true)
 }
 
-func (v *validator) tunnel(at string, to, from netip.Addr, dscp uint8) {
+func (v *validator) tunnel(at string, to, from netip.Addr, dscp uint8, vrf string) {
 	if !to.IsValid() {
 		v.add(at+".address", "destination", "is missing: the address of the receiver")
-	} else if to.IsUnspecified() || to.IsMulticast() || to.IsLoopback() {
+	} else if !unicast(to) {
 		v.add(at+".address", "destination", "is %s; want the unicast address of a receiver", to)
 	}
-	if from.IsValid() && to.IsValid() && from.Unmap().Is4() != to.Unmap().Is4() {
+	if from.IsValid() && !unicast(from) {
+		v.add(at+".source", "destination", "is %s; want a unicast address of the device", from)
+	} else if from.IsValid() && to.IsValid() && from.Unmap().Is4() != to.Unmap().Is4() {
 		v.add(at+".source", "destination", "is %s and the receiver is %s: want the same IP version", from, to)
 	}
 	if dscp > 63 {
 		v.add(at+".dscp", "range", "is %d; want at most 63", dscp)
 	}
+	v.text(at+".vrf", vrf, false)
+}
+
+// unicast reports whether a can be an end of a tunnel between machines. A zone
+// names an interface of the machine that wrote it, and means nothing elsewhere.
+func unicast(a netip.Addr) bool {
+	a = a.Unmap()
+	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && a != broadcast && a.Zone() == ""
 }

@@ -3,6 +3,7 @@ package models
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -81,8 +82,9 @@ func RangesContain(rs []Range, n uint16) bool {
 	return slices.ContainsFunc(rs, func(r Range) bool { return r.Contains(n) })
 }
 
-// Prefix is an IPv4 or IPv6 prefix. A bare address is read as a host prefix.
-// The zero value means any address.
+// Prefix is an IPv4 or IPv6 prefix. A bare address is read as a host prefix, and
+// an IPv4 prefix written in IPv6 (::ffff:10.0.0.0/104) as the IPv4 one. The zero
+// value means any address.
 type Prefix struct{ netip.Prefix }
 
 // MarshalText gives the prefix, or "" for the zero value.
@@ -110,7 +112,7 @@ func (p *Prefix) UnmarshalText(b []byte) error {
 		if err != nil || a.Zone() != "" {
 			return fmt.Errorf("prefix %q: want an address or ADDRESS/LENGTH", s)
 		}
-		p.Prefix = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen())
+		*p = Prefix{netip.PrefixFrom(a, a.BitLen())}.normalize()
 		return nil
 	}
 	q, err := netip.ParsePrefix(s)
@@ -120,13 +122,13 @@ func (p *Prefix) UnmarshalText(b []byte) error {
 	if q != q.Masked() {
 		return fmt.Errorf("prefix %q: has bits set behind its length; did you mean %s?", s, q.Masked())
 	}
-	p.Prefix = q
+	*p = Prefix{q}.normalize()
 	return nil
 }
 
 // Expiry says until when an intent lives: a time from its apply, a point in time,
-// or for ever. The zero value means that the intent does not say, which Validate
-// refuses.
+// or for ever. Exactly one field is set. The zero value means that the intent does
+// not say, which Validate refuses.
 type Expiry struct {
 	Never bool
 	After time.Duration // > 0: from the moment of apply
@@ -143,7 +145,9 @@ func (e Expiry) IsZero() bool { return !e.Never && e.After == 0 && e.At.IsZero()
 // time means never.
 func (e Expiry) Deadline(now time.Time) time.Time {
 	switch {
-	case e.After > 0:
+	case e.Never:
+		return time.Time{}
+	case e.After != 0: // a negative one, which Validate refuses, has ended: never is the worse guess
 		return now.Add(e.After)
 	case !e.At.IsZero():
 		return e.At
@@ -160,7 +164,7 @@ func (e Expiry) String() string {
 	case e.After != 0:
 		return e.After.String()
 	case !e.At.IsZero():
-		return e.At.Format(time.RFC3339)
+		return e.At.Format(time.RFC3339Nano)
 	default:
 		return ""
 	}
@@ -170,14 +174,18 @@ func (e Expiry) String() string {
 func (e Expiry) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 
 // UnmarshalText reads never, a duration ("90m", "2h", "7d") or a time of RFC 3339.
-// A duration must be positive. "7d" means 7 times 24 hours.
+// A duration must be positive. "7d" means 7 times 24 hours. "" gives the zero value.
 func (e *Expiry) UnmarshalText(b []byte) error {
 	s := strings.TrimSpace(string(b))
-	if s == "never" {
+	switch s {
+	case "":
+		*e = Expiry{}
+		return nil
+	case "never":
 		*e = NeverExpires
 		return nil
 	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
+	if t, err := time.Parse(time.RFC3339, s); err == nil && !t.IsZero() {
 		*e = Expiry{At: t}
 		return nil
 	}
@@ -206,5 +214,13 @@ func parseDuration(s string) (time.Duration, error) {
 		return d, nil
 	}
 	r, err := time.ParseDuration(rest)
-	return d + r, err
+	switch {
+	case err != nil:
+		return 0, err
+	case rest[0] == '-' || rest[0] == '+':
+		return 0, fmt.Errorf("sign within a duration")
+	case r > math.MaxInt64-d:
+		return 0, fmt.Errorf("too long")
+	}
+	return d + r, nil
 }

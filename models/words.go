@@ -108,6 +108,8 @@ func word(words []string, n uint8, kind string) string {
 	return words[n]
 }
 
+// parseWord reads one of words. "" is the zero value, where that has no word of its
+// own, so that what was written unset can be read again.
 func parseWord[T ~uint8](words []string, text []byte, kind string, to *T) error {
 	n := slices.Index(words, string(text))
 	if n < 0 {
@@ -129,7 +131,7 @@ func (d Direction) String() string { return word(directionWords, uint8(d), "dire
 // MarshalText gives the word of String.
 func (d Direction) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText reads rx, tx or both.
+// UnmarshalText reads the words of String.
 func (d *Direction) UnmarshalText(b []byte) error {
 	return parseWord(directionWords, b, "direction", d)
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spanctl/spanctl/models"
 )
@@ -27,7 +28,7 @@ func Allocate(net *models.Network, platforms Platforms, intents []models.Intent,
 			out[i].Name = k.Name
 		}
 	}
-	c.numbers(out, platforms, states, func(s models.Session) int { return kept[key(s)].Number })
+	c.numbers(out, platforms, states, records, func(s models.Session) int { return kept[key(s)].Number })
 	c.vlans(net, out, states, records)
 	for i := range out {
 		out[i] = out[i].Normalize()
@@ -36,7 +37,8 @@ func Allocate(net *models.Network, platforms Platforms, intents []models.Intent,
 }
 
 // numbers gives numbers where the platform has them instead of names.
-func (c *checker) numbers(sessions []models.Session, platforms Platforms, states map[models.DeviceID]models.DeviceState, kept func(models.Session) int) {
+func (c *checker) numbers(sessions []models.Session, platforms Platforms, states map[models.DeviceID]models.DeviceState,
+	records []models.Record, kept func(models.Session) int) {
 	type slot struct {
 		dev models.DeviceID
 		n   int
@@ -48,6 +50,10 @@ func (c *checker) numbers(sessions []models.Session, platforms Platforms, states
 				used[slot{dev, s.Number}] = true
 			}
 		}
+	}
+	for _, r := range records {
+		// Also one that the device has lost: its intent, when applied again, keeps it.
+		used[slot{r.Session.Device, r.Session.Number}] = true
 	}
 	var open []int
 	for i := range sessions {
@@ -75,7 +81,7 @@ func (c *checker) numbers(sessions []models.Session, platforms Platforms, states
 			n++
 		}
 		if n > limit {
-			c.find(s.Intent, s.Device, "", "session-limit", "all %d session numbers are taken", limit)
+			c.find(s.Intent, s.Device, "", "session-limit", "all %d session numbers are taken: delete an intent with a session here first", limit)
 			continue
 		}
 		s.Number = n
@@ -86,54 +92,92 @@ func (c *checker) numbers(sessions []models.Session, platforms Platforms, states
 // vlans chooses the RSPAN VLAN of intents that leave it to spanctl: one per intent.
 func (c *checker) vlans(net *models.Network, sessions []models.Session, states map[models.DeviceID]models.DeviceState, records []models.Record) {
 	used := make(map[uint16]bool)
-	chosen := make(map[string]uint16)
 	for _, st := range states {
 		for _, s := range st.Sessions {
-			used[s.Destination.VLAN] = true
+			markVLANs(used, s)
 		}
 		for _, p := range st.Ports {
 			used[p.AccessVLAN] = true
 		}
 	}
 	for _, s := range sessions {
-		used[s.Destination.VLAN] = true
+		markVLANs(used, s)
 	}
+	chosen := make(map[string]uint16)
 	for _, r := range records {
-		if v := r.Session.Destination.VLAN; v != 0 {
-			used[v] = true
+		markVLANs(used, r.Session)
+		if v := remoteVLAN(r.Session); v != 0 {
 			chosen[r.Intent] = v
 		}
 	}
+	free := freeVLANs(net.RSPANVLANs, used)
+	without := make(map[string]bool)
 	for i := range sessions {
 		s := &sessions[i]
-		fromVLAN := len(s.Sources) == 1 && s.Sources[0].Kind == models.SourceRemoteVLAN && s.Sources[0].VLAN == 0
+		from := slices.IndexFunc(s.Sources, func(src models.Source) bool { return src.Kind == models.SourceRemoteVLAN && src.VLAN == 0 })
 		toVLAN := s.Destination.Kind == models.DestinationRemoteVLAN && s.Destination.VLAN == 0
-		if !fromVLAN && !toVLAN {
+		if from < 0 && !toVLAN || without[s.Intent] {
 			continue
 		}
 		v := chosen[s.Intent]
 		if v == 0 {
-			if v = freeVLAN(net.RSPANVLANs, used); v == 0 {
-				c.find(s.Intent, s.Device, "spec.destination.sensor", "no-rspan-vlan", "no RSPAN VLAN is free; the inventory gives %s", rangesText(net.RSPANVLANs))
+			if v = free(); v == 0 {
+				without[s.Intent] = true
+				c.find(s.Intent, s.Device, "spec.destination.sensor", "no-rspan-vlan",
+					"no RSPAN VLAN is free; the inventory gives %s: add one, or delete an intent that has one", rangesText(net.RSPANVLANs))
 				continue
 			}
-			used[v], chosen[s.Intent] = true, v
+			chosen[s.Intent] = v
 		}
-		if fromVLAN {
-			s.Sources = []models.Source{{Kind: models.SourceRemoteVLAN, VLAN: v, Direction: models.Rx}}
-		} else {
+		if from >= 0 {
+			s.Sources = slices.Clone(s.Sources)
+			s.Sources[from].VLAN = v
+		}
+		if toVLAN {
 			s.Destination.VLAN = v
 		}
 	}
 }
 
-func freeVLAN(pool []models.Range, used map[uint16]bool) uint16 {
-	for _, r := range models.MergeRanges(pool) {
-		for n := int(r.First); n <= int(r.Last); n++ {
-			if !used[uint16(n)] {
-				return uint16(n)
-			}
+// markVLANs marks the VLANs that s copies from and to.
+func markVLANs(used map[uint16]bool, s models.Session) {
+	used[s.Destination.VLAN] = true
+	for _, src := range s.Sources {
+		used[src.VLAN] = true
+	}
+}
+
+// remoteVLAN gives the RSPAN VLAN into which s copies, or out of which; 0 when it
+// has none.
+func remoteVLAN(s models.Session) uint16 {
+	if s.Destination.Kind == models.DestinationRemoteVLAN {
+		return s.Destination.VLAN
+	}
+	for _, src := range s.Sources {
+		if src.Kind == models.SourceRemoteVLAN {
+			return src.VLAN
 		}
 	}
 	return 0
+}
+
+// freeVLANs gives a function that takes the next VLAN of pool that is not used; 0
+// when none is left.
+func freeVLANs(pool []models.Range, used map[uint16]bool) func() uint16 {
+	rs := models.MergeRanges(pool)
+	next := 0
+	return func() uint16 {
+		for len(rs) > 0 {
+			next = max(next, int(rs[0].First), 2) // 1 is every switch's default VLAN
+			for next <= min(int(rs[0].Last), 4094) {
+				v := uint16(next)
+				next++
+				if !used[v] {
+					return v
+				}
+			}
+			rs = rs[1:]
+		}
+		return 0
+	}
 }

@@ -21,21 +21,24 @@ type Policy struct {
 
 // Check gives what can be refused without asking a device: features that the
 // platform lacks, sessions that contradict each other, destinations that the
-// topology shows to be in use, leases that have ended. origins, by intent name,
-// gives findings their place.
+// topology shows to be in use, leases that have ended. Sessions are those of
+// Resolve; intents give findings their place.
 func Check(net *models.Network, platforms Platforms, intents []models.Intent, sessions []models.Session, pol Policy, now time.Time) models.Findings {
 	c := newChecker(intents, pol)
 	for _, in := range intents {
 		if at := in.Spec.Expires.At; !at.IsZero() && !at.After(now) {
-			c.find(in.Metadata.Name, "", "spec.expires", "expired", "the lease ended at %s", at.Format(time.RFC3339))
+			c.find(in.Metadata.Name, "", "spec.expires", "expired", "the lease ended at %s: give a later time, or delete the intent", at.Format(time.RFC3339))
 		}
 	}
 	uplinks := uplinksOf(net)
+	platformOf := make(map[models.DeviceID]string, len(net.Devices))
+	for _, d := range net.Devices {
+		platformOf[d.ID] = d.Platform
+	}
 	for _, s := range sessions {
 		p := platforms(s.Device)
 		if p == nil {
-			d, _ := net.Device(s.Device)
-			c.find(s.Intent, s.Device, "", "no-driver", "platform %q has no driver", d.Platform)
+			c.find(s.Intent, s.Device, "", "no-driver", noDriver, platformOf[s.Device])
 			continue
 		}
 		c.features(s, p)
@@ -49,6 +52,9 @@ func Check(net *models.Network, platforms Platforms, intents []models.Intent, se
 	c.between(sessions)
 	return c.found
 }
+
+// noDriver takes the platform.
+const noDriver = "platform %q has no driver: correct the device's platform in the inventory, or leave the device out"
 
 type checker struct {
 	origins map[string]models.Origin
@@ -106,11 +112,29 @@ func uplinksOf(net *models.Network) map[models.End]string {
 type need struct {
 	feature models.Feature
 	field   string
+	hint    string // what would need less; "" = nothing is known that would
 }
 
+var (
+	erspanFeature = map[uint8]models.Feature{
+		1: models.FeatureERSPAN1, 2: models.FeatureERSPAN2, 3: models.FeatureERSPAN3,
+	}
+	featureRank = rankFeatures()
+)
+
+func rankFeatures() map[models.Feature]int {
+	rank := make(map[models.Feature]int)
+	for i, f := range models.Features() {
+		rank[f] = i
+	}
+	return rank
+}
+
+// needs gives what s asks of a platform, in the order of the support table, each
+// once. s is normalized.
 func needs(s models.Session) []need {
 	var ns []need
-	add := func(f models.Feature, field string) { ns = append(ns, need{f, field}) }
+	add := func(f models.Feature, field string) { ns = append(ns, need{feature: f, field: field}) }
 	switch s.Destination.Kind {
 	case models.DestinationPort:
 		if s.Role == models.RoleDestination {
@@ -124,19 +148,32 @@ func needs(s models.Session) []need {
 	case models.DestinationRemoteVLAN:
 		add(models.FeatureRSPANSource, "spec.destination.remoteVlan")
 	case models.DestinationERSPAN:
-		add([]models.Feature{models.FeatureERSPAN1, models.FeatureERSPAN2, models.FeatureERSPAN3}[s.Destination.Tunnel.Version-1], "spec.destination.erspan")
+		version := uint8(2)
+		if t := s.Destination.Tunnel; t != nil && t.Version != 0 {
+			version = t.Version
+		}
+		f, ok := erspanFeature[version]
+		if !ok {
+			f = models.Feature(fmt.Sprintf("erspan-%d", version)) // no platform claims it
+		}
+		add(f, "spec.destination.erspan")
 	case models.DestinationGRE:
 		add(models.FeatureGRE, "spec.destination.gre")
 	case models.DestinationVXLAN:
 		add(models.FeatureVXLAN, "spec.destination.vxlan")
 	}
 	if t := s.Destination.Tunnel; t != nil {
-		for f, asked := range map[models.Feature]bool{
-			models.FeatureTunnelVRF: t.VRF != "", models.FeatureTunnelTTL: t.TTL != 0,
-			models.FeatureTunnelDSCP: t.DSCP != 0, models.FeatureTunnelKey: t.Key != 0,
+		for _, part := range []struct {
+			asked   bool
+			feature models.Feature
+		}{
+			{t.VRF != "", models.FeatureTunnelVRF},
+			{t.TTL != 0, models.FeatureTunnelTTL},
+			{t.DSCP != 0, models.FeatureTunnelDSCP},
+			{t.Key != 0, models.FeatureTunnelKey},
 		} {
-			if asked {
-				add(f, "spec.destination")
+			if part.asked {
+				add(part.feature, "spec.destination")
 			}
 		}
 	}
@@ -160,28 +197,43 @@ func needs(s models.Session) []need {
 			add(models.FeatureBoth, "spec.sources")
 		}
 	}
-	for _, r := range s.Filter {
-		if len(r.Match.VLANs) > 0 {
-			add(models.FeatureFilterVLAN, "spec.filter")
-		}
-		switch r.Match.Family() {
-		case 4:
-			add(models.FeatureFilterIPv4, "spec.filter")
-		case 6:
-			add(models.FeatureFilterIPv6, "spec.filter")
-		}
-	}
+	ns = append(ns, filterNeeds(s.Filter)...)
 	if s.TruncateTo > 0 {
 		add(models.FeatureTruncate, "spec.truncate")
 	}
 	if s.SampleOneIn > 1 {
 		add(models.FeatureSample, "spec.sample")
 	}
-	slices.SortFunc(ns, func(a, b need) int {
-		fs := models.Features()
-		return slices.Index(fs, a.feature) - slices.Index(fs, b.feature)
-	})
-	return slices.Compact(ns)
+	slices.SortStableFunc(ns, func(a, b need) int { return featureRank[a.feature] - featureRank[b.feature] })
+	return slices.CompactFunc(ns, func(a, b need) bool { return a.feature == b.feature })
+}
+
+// filterNeeds gives what rules ask of a platform. A rule on protocols or ports that
+// names no address holds for IPv4 and IPv6: a filter of one of them would lose
+// frames without a word.
+func filterNeeds(rules []models.Rule) []need {
+	const field = "spec.filter"
+	var ns []need
+	for _, r := range rules {
+		m := r.Match
+		if len(m.VLANs) > 0 {
+			ns = append(ns, need{feature: models.FeatureFilterVLAN, field: field})
+		}
+		switch {
+		case m.Family() == 4:
+			ns = append(ns, need{feature: models.FeatureFilterIPv4, field: field})
+		case m.Family() == 6:
+			ns = append(ns, need{feature: models.FeatureFilterIPv6, field: field})
+		case m.Proto != "" || len(m.Sport) > 0 || len(m.Dport) > 0:
+			ns = append(ns,
+				need{models.FeatureFilterIPv4, field, "a rule holds for IPv4 and IPv6; src or dst ::/0 restricts it to IPv6"},
+				need{models.FeatureFilterIPv6, field, "a rule holds for IPv4 and IPv6; src or dst 0.0.0.0/0 restricts it to IPv4"})
+		}
+	}
+	if len(rules) > 0 && len(ns) == 0 {
+		ns = append(ns, need{models.FeatureFilterIPv4, field, "all rules match every frame; leave them out"})
+	}
+	return ns
 }
 
 func (c *checker) features(s models.Session, p Platform) {
@@ -193,6 +245,9 @@ func (c *checker) features(s models.Session, p Platform) {
 			if why == "" {
 				why = "nothing is known that says it could"
 			}
+			if n.hint != "" {
+				why += " (" + n.hint + ")"
+			}
 			c.find(s.Intent, s.Device, n.field, "unsupported", "%s cannot do %s: %s", caps.Platform, n.feature, why)
 			continue
 		}
@@ -200,15 +255,26 @@ func (c *checker) features(s models.Session, p Platform) {
 			continue
 		}
 		switch n.feature {
-		case models.FeaturePortSource:
-			if len(s.Sources) > claim.Limit {
-				c.find(s.Intent, s.Device, n.field, "limit", "has %d sources; %s takes %d in a session", len(s.Sources), caps.Platform, claim.Limit)
-			}
+		case models.FeatureLAGSource:
+			c.sourceLimit(s, caps, "LAGs", count(s.Sources, models.SourceLAG), claim.Limit)
+		case models.FeatureVLANSource:
+			c.sourceLimit(s, caps, "VLANs", count(s.Sources, models.SourceVLAN), claim.Limit)
 		case models.FeatureManyDestinations:
-			if len(s.Destination.Ports) > claim.Limit {
-				c.find(s.Intent, s.Device, n.field, "limit", "has %d destinations; %s takes %d in a session", len(s.Destination.Ports), caps.Platform, claim.Limit)
+			if n := len(s.Destination.Ports); n > claim.Limit {
+				c.find(s.Intent, s.Device, "spec.destination", "limit", "has %d destinations; %s takes %d in a session", n, caps.Platform, claim.Limit)
+			}
+		case models.FeatureTruncate:
+			if int(s.TruncateTo) > claim.Limit {
+				c.find(s.Intent, s.Device, n.field, "limit", "keeps %d bytes; %s keeps at most %d", s.TruncateTo, caps.Platform, claim.Limit)
+			}
+		case models.FeatureSample:
+			if int64(s.SampleOneIn) > int64(claim.Limit) {
+				c.find(s.Intent, s.Device, n.field, "limit", "is one in %d; %s takes at most one in %d", s.SampleOneIn, caps.Platform, claim.Limit)
 			}
 		}
+	}
+	if limit := caps.Of(models.FeaturePortSource).Limit; limit > 0 {
+		c.sourceLimit(s, caps, "sources", len(s.Sources), limit)
 	}
 	if caps.NameMax > 0 && len(s.Name) > caps.NameMax {
 		c.find(s.Intent, s.Device, "metadata.name", "limit", "session name %q has %d characters; %s takes %d", s.Name, len(s.Name), caps.Platform, caps.NameMax)
@@ -218,12 +284,28 @@ func (c *checker) features(s models.Session, p Platform) {
 	}
 }
 
+func (c *checker) sourceLimit(s models.Session, caps models.Capabilities, what string, n, limit int) {
+	if n > limit {
+		c.find(s.Intent, s.Device, "spec.sources", "limit", "has %d %s; %s takes %d in a session: make several intents", n, what, caps.Platform, limit)
+	}
+}
+
+func count(sources []models.Source, kind models.SourceKind) int {
+	n := 0
+	for _, s := range sources {
+		if s.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
 // self refuses a port that would receive copies of itself.
 func (c *checker) self(s models.Session) {
 	for _, port := range s.Destination.Ports {
 		for _, src := range s.Sources {
 			if src.Name == port && (src.Kind == models.SourcePort || src.Kind == models.SourceLAG) {
-				c.find(s.Intent, s.Device, "spec.destination", "self", "port %s is a source and the destination of the same mirror", port)
+				c.find(s.Intent, s.Device, "spec.destination", "self", "port %s is a source and the destination of the same mirror: choose another destination", port)
 			}
 		}
 	}
@@ -231,31 +313,37 @@ func (c *checker) self(s models.Session) {
 
 // between refuses what wanted sessions do to each other.
 func (c *checker) between(sessions []models.Session) {
-	type vlanUse struct{ intent string }
-	destinations := make(map[models.End]string)
-	vlans := make(map[uint16]vlanUse)
+	destinations := make(map[models.End]string) // by whom, as are the others
+	vlans := make(map[uint16]string)
 	identity := make(map[models.SessionID]string)
 	for _, s := range sessions {
 		if s.Name != "" {
 			if other, dup := identity[s.ID()]; dup && other != s.Intent {
-				c.find(s.Intent, s.Device, "metadata.name", "duplicate-session", "session name %q is also that of intent %s", s.Name, other)
+				c.find(s.Intent, s.Device, "metadata.name", "duplicate-session", "session name %q is also that of intent %s: rename one of them", s.Name, other)
 			}
 			identity[s.ID()] = s.Intent
 		}
 		for _, port := range s.Destination.Ports {
 			end := models.End{Device: s.Device, Port: port}
-			if other, used := destinations[end]; used {
-				c.find(s.Intent, s.Device, "spec.destination", "shared-destination", "port %s is already the destination of intent %s", port, other)
-				continue
+			other, used := destinations[end]
+			switch {
+			case !used:
+				destinations[end] = s.Intent
+			case other == s.Intent:
+				c.find(s.Intent, s.Device, "spec.destination", "shared-destination",
+					"port %s would be the destination of two sessions of this intent, one for sources of this device and one for the RSPAN VLAN: leave those sources out, or reach the other devices by a tunnel", port)
+			default:
+				c.find(s.Intent, s.Device, "spec.destination", "shared-destination",
+					"port %s is already the destination of intent %s: choose another, or put the sources into one intent", port, other)
 			}
-			destinations[end] = s.Intent
 		}
 		if v := s.Destination.VLAN; v != 0 {
-			if u, used := vlans[v]; used && u.intent != s.Intent {
-				c.find(s.Intent, s.Device, "spec.destination.remoteVlan.vlan", "shared-vlan", "RSPAN VLAN %d is already that of intent %s: the copies would mix", v, u.intent)
+			if other, used := vlans[v]; used && other != s.Intent {
+				c.find(s.Intent, s.Device, "spec.destination.remoteVlan.vlan", "shared-vlan",
+					"RSPAN VLAN %d is already that of intent %s, and the copies would mix: choose another", v, other)
 				continue
 			}
-			vlans[v] = vlanUse{s.Intent}
+			vlans[v] = s.Intent
 		}
 	}
 	for _, s := range sessions {
@@ -268,8 +356,8 @@ func (c *checker) between(sessions []models.Session) {
 			}
 		}
 		for _, src := range s.Sources {
-			if u, used := vlans[src.VLAN]; used && src.Kind == models.SourceVLAN {
-				c.find(s.Intent, s.Device, "spec.sources", "source-is-destination", "VLAN %d is the RSPAN VLAN of intent %s; copies would be copied", src.VLAN, u.intent)
+			if other, used := vlans[src.VLAN]; used && src.Kind == models.SourceVLAN {
+				c.find(s.Intent, s.Device, "spec.sources", "source-is-destination", "VLAN %d is the RSPAN VLAN of intent %s; copies would be copied", src.VLAN, other)
 			}
 		}
 	}

@@ -57,9 +57,12 @@ func Diff(want []models.Session, have models.DeviceState, grain models.Grain, sc
 }
 
 // Apply gives the state that cs makes of st: what a device should show afterwards.
-// It does not change st.
+// It does not change st. Sessions that it adds come last.
 func Apply(st models.DeviceState, cs models.ChangeSet) models.DeviceState {
 	st.Sessions = slices.Clone(st.Sessions)
+	for i := range st.Sessions {
+		st.Sessions[i].Device = cs.Device
+	}
 	for _, c := range cs.Changes {
 		id := c.Session().ID()
 		i := slices.IndexFunc(st.Sessions, func(s models.Session) bool { return s.ID() == id })

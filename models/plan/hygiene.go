@@ -18,7 +18,9 @@ func CheckState(net *models.Network, platforms Platforms, intents []models.Inten
 	c := newChecker(intents, pol)
 	byDevice := make(map[models.DeviceID][]models.Session)
 	var order []models.DeviceID
+	again := make(map[string]bool) // intents of this run: what they leave behind, Diff takes away
 	for _, s := range sessions {
+		again[s.Intent] = true
 		if _, seen := byDevice[s.Device]; !seen {
 			order = append(order, s.Device)
 		}
@@ -29,9 +31,9 @@ func CheckState(net *models.Network, platforms Platforms, intents []models.Inten
 		if !ok {
 			continue
 		}
-		others := stays(st, byDevice[dev], deleted)
+		others := stays(st, func(intent string) bool { return again[intent] || deleted(intent) })
 		for _, s := range byDevice[dev] {
-			c.strangers(s, st, others)
+			c.strangers(s, others)
 			c.sourcePorts(s, st)
 			c.destinationPorts(s, st)
 			c.rates(s, st)
@@ -44,18 +46,13 @@ func CheckState(net *models.Network, platforms Platforms, intents []models.Inten
 	return c.found
 }
 
-// stays gives the sessions of st that will still be there beside wanted: foreign
-// ones, and those of other intents.
-func stays(st models.DeviceState, wanted []models.Session, deleted func(string) bool) []models.Session {
-	mine := make(map[string]bool)
-	ids := make(map[models.SessionID]bool)
-	for _, s := range wanted {
-		mine[s.Intent] = true
-		ids[s.ID()] = true
-	}
+// stays gives the sessions of st that will still be there beside the wanted ones:
+// foreign ones, and those of intents that this run is not about.
+func stays(st models.DeviceState, handled func(intent string) bool) []models.Session {
 	var out []models.Session
 	for _, s := range st.Sessions {
-		if s.Intent == "" || !mine[s.Intent] && !deleted(s.Intent) && !ids[s.ID()] {
+		if s.Intent == "" || !handled(s.Intent) {
+			s.Device = st.Device
 			out = append(out, s)
 		}
 	}
@@ -75,16 +72,22 @@ func whose(s models.Session) string {
 
 // strangers refuses to take a name, a destination or a source from a session that
 // stays.
-func (c *checker) strangers(s models.Session, st models.DeviceState, others []models.Session) {
+func (c *checker) strangers(s models.Session, others []models.Session) {
 	for _, o := range others {
-		if o.ID() == s.ID() {
+		switch {
+		case o.ID() != s.ID():
+		case o.Intent == "":
 			c.find(s.Intent, s.Device, "metadata.name", "foreign-session",
 				"%s already exists; adopt it, or choose another name", whose(o))
+			continue
+		default:
+			c.find(s.Intent, s.Device, "metadata.name", "duplicate-session",
+				"%s already exists; choose another name, or delete that intent first", whose(o))
 			continue
 		}
 		for _, port := range s.Destination.Ports {
 			if slices.Contains(o.Destination.Ports, port) {
-				c.find(s.Intent, s.Device, "spec.destination", "shared-destination", "port %s is already the destination of %s", port, whose(o))
+				c.find(s.Intent, s.Device, "spec.destination", "shared-destination", "port %s is already the destination of %s: choose another", port, whose(o))
 			}
 			if slices.ContainsFunc(o.Sources, func(src models.Source) bool { return src.Name == port }) {
 				c.find(s.Intent, s.Device, "spec.destination", "destination-is-source", "port %s is a source of %s; copies would be copied", port, whose(o))
@@ -95,8 +98,8 @@ func (c *checker) strangers(s models.Session, st models.DeviceState, others []mo
 				c.find(s.Intent, s.Device, "spec.sources", "source-is-destination", "port %s is the destination of %s; copies would be copied", src.Name, whose(o))
 			}
 		}
-		if v := s.Destination.VLAN; v != 0 && o.Destination.VLAN == v {
-			c.find(s.Intent, s.Device, "spec.destination.remoteVlan.vlan", "shared-vlan", "RSPAN VLAN %d is already that of %s", v, whose(o))
+		if v := remoteVLAN(s); v != 0 && remoteVLAN(o) == v {
+			c.find(s.Intent, s.Device, "spec.destination.remoteVlan.vlan", "shared-vlan", "RSPAN VLAN %d is already that of %s, and the copies would mix: choose another", v, whose(o))
 		}
 	}
 }
@@ -127,10 +130,14 @@ func (c *checker) sourcePorts(s models.Session, st models.DeviceState) {
 	for _, src := range s.Sources {
 		switch src.Kind {
 		case models.SourcePort, models.SourceLAG:
-			c.knownPort(s, st, "spec.sources", src.Name)
+			p, _ := c.knownPort(s, st, "spec.sources", src.Name)
+			if p.LAG != "" && slices.Contains(s.Destination.Ports, p.LAG) {
+				c.find(s.Intent, s.Device, "spec.destination", "self",
+					"%s is the destination and holds the source %s: choose another destination", p.LAG, src.Name)
+			}
 		case models.SourceVLAN:
 			if _, ok := st.VLANs[src.VLAN]; st.VLANs != nil && !ok {
-				c.find(s.Intent, s.Device, "spec.sources", "unknown-vlan", "the device has no VLAN %d", src.VLAN)
+				c.find(s.Intent, s.Device, "spec.sources", "unknown-vlan", "the device has no VLAN %d: create it, or leave it out", src.VLAN)
 			}
 		}
 	}
@@ -172,6 +179,7 @@ func (c *checker) destinationPorts(s models.Session, st models.DeviceState) {
 func alreadyDestination(s models.Session, st models.DeviceState) map[string]bool {
 	out := make(map[string]bool)
 	for _, h := range st.Sessions {
+		h.Device = st.Device
 		if h.ID() == s.ID() && h.Intent == s.Intent {
 			for _, p := range h.Destination.Ports {
 				out[p] = true
@@ -220,5 +228,5 @@ func (c *checker) sessionLimit(wanted, others []models.Session, p Platform, st m
 		return
 	}
 	c.find(wanted[len(wanted)-1].Intent, st.Device, "", "session-limit",
-		"the device takes %d sessions; %d others are there and %d are wanted", limit, len(others), len(wanted))
+		"the device takes %d sessions; %d others are there and %d are wanted: delete one, or put sources into one intent", limit, len(others), len(wanted))
 }

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"cmp"
+	"container/heap"
 	"maps"
 	"slices"
 
@@ -9,8 +11,14 @@ import (
 
 // Order sorts the changes of all devices into groups, one per intent, and the
 // changes of each group into waves: copies begin to flow only when the far end is
-// ready, and stop before the far end goes. Groups that only delete come first, so
-// that what they free can be used; otherwise they are in the order of their names.
+// ready, and stop before the far end goes.
+//
+// A group that frees a session's name or number, a port or an RSPAN VLAN comes
+// before the one that takes it. Beyond that, groups that only delete come first,
+// then those that leave a device, so that limits are not met on the way, then the
+// rest, each in the order of their names. Groups that trade places with each other
+// have no right order and keep that of their names. Groups of different devices may
+// be carried out side by side; those that share a device, in the order given.
 func Order(sets []models.ChangeSet) []Group {
 	byIntent := make(map[string]map[models.DeviceID]*models.ChangeSet)
 	for _, cs := range sets {
@@ -27,16 +35,159 @@ func Order(sets []models.ChangeSet) []Group {
 			devs[cs.Device].Changes = append(devs[cs.Device].Changes, ch)
 		}
 	}
-	var deleting, rest []Group
-	for _, intent := range slices.Sorted(maps.Keys(byIntent)) {
-		g := Group{Intent: intent, Waves: waves(byIntent[intent])}
-		if onlyDeletes(byIntent[intent]) {
-			deleting = append(deleting, g)
-		} else {
-			rest = append(rest, g)
+	intents := slices.Collect(maps.Keys(byIntent))
+	slices.SortFunc(intents, func(a, b string) int {
+		return cmp.Or(cmp.Compare(rank(byIntent[a]), rank(byIntent[b])), cmp.Compare(a, b))
+	})
+	var out []Group
+	for _, i := range byNeed(intents, byIntent) {
+		out = append(out, Group{Intent: intents[i], Waves: waves(byIntent[intents[i]])})
+	}
+	return out
+}
+
+// rank is 0 for a group that only deletes, 1 for one that leaves fewer sessions on
+// some device, else 2.
+func rank(devs map[models.DeviceID]*models.ChangeSet) int {
+	if onlyDeletes(devs) {
+		return 0
+	}
+	for _, cs := range devs {
+		more := 0
+		for _, ch := range cs.Changes {
+			switch ch.Op {
+			case models.Create:
+				more++
+			case models.Delete:
+				more--
+			}
+		}
+		if more < 0 {
+			return 1
 		}
 	}
-	return append(deleting, rest...)
+	return 2
+}
+
+// resource is something that one session at a time can have.
+type resource struct {
+	kind resourceKind
+	dev  models.DeviceID
+	name string
+	n    int
+}
+
+type resourceKind uint8
+
+const (
+	identity    resourceKind = iota // a session's name or number
+	destination                     // a port that copies leave by
+	sourcePort                      // a port that is copied; shared, but never with a destination
+	rspanVLAN
+)
+
+// holds gives what s has, and blocks what others must not have beside it.
+func holds(s *models.Session) (has, blocks []resource) {
+	id := s.ID()
+	has = append(has, resource{identity, id.Device, id.Name, id.Number})
+	if v := s.Destination.VLAN; v != 0 {
+		has = append(has, resource{kind: rspanVLAN, n: int(v)})
+	}
+	for _, p := range s.Destination.Ports {
+		has = append(has, resource{kind: destination, dev: s.Device, name: p})
+		blocks = append(blocks, resource{kind: sourcePort, dev: s.Device, name: p})
+	}
+	blocks = append(blocks, has...)
+	for _, src := range s.Sources {
+		if src.Name != "" {
+			has = append(has, resource{kind: sourcePort, dev: s.Device, name: src.Name})
+			blocks = append(blocks, resource{kind: destination, dev: s.Device, name: src.Name})
+		}
+	}
+	return has, blocks
+}
+
+// byNeed gives the indexes of intents so that one that frees something comes before
+// one that takes it, and else in the order given.
+func byNeed(intents []string, byIntent map[string]map[models.DeviceID]*models.ChangeSet) []int {
+	freedBy := make(map[resource][]int)
+	each := func(i int, do func(models.Change)) {
+		for _, cs := range byIntent[intents[i]] {
+			for _, ch := range cs.Changes {
+				do(ch)
+			}
+		}
+	}
+	for i := range intents {
+		each(i, func(ch models.Change) {
+			if ch.Before != nil {
+				has, _ := holds(ch.Before)
+				for _, r := range has {
+					if by := freedBy[r]; len(by) == 0 || by[len(by)-1] != i {
+						freedBy[r] = append(by, i)
+					}
+				}
+			}
+		})
+	}
+	unblocks := make([][]int, len(intents))
+	waits := make([]int, len(intents))
+	for i := range intents {
+		each(i, func(ch models.Change) {
+			if ch.After != nil {
+				_, blocks := holds(ch.After)
+				for _, r := range blocks {
+					for _, by := range freedBy[r] {
+						if by != i {
+							unblocks[by] = append(unblocks[by], i)
+							waits[i]++
+						}
+					}
+				}
+			}
+		})
+	}
+	var ready intHeap
+	for i, n := range waits {
+		if n == 0 {
+			ready = append(ready, i) // ascending: a heap already
+		}
+	}
+	out := make([]int, 0, len(intents))
+	done := make([]bool, len(intents))
+	for stuck := 0; len(out) < len(intents); {
+		if len(ready) == 0 { // a ring: its first goes first
+			for done[stuck] {
+				stuck++
+			}
+			ready = append(ready, stuck)
+		}
+		i := heap.Pop(&ready).(int)
+		if done[i] {
+			continue
+		}
+		done[i] = true
+		out = append(out, i)
+		for _, next := range unblocks[i] {
+			if waits[next]--; waits[next] == 0 && !done[next] {
+				heap.Push(&ready, next)
+			}
+		}
+	}
+	return out
+}
+
+type intHeap []int
+
+func (h intHeap) Len() int           { return len(h) }
+func (h intHeap) Less(i, j int) bool { return h[i] < h[j] }
+func (h intHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *intHeap) Push(x any)        { *h = append(*h, x.(int)) }
+func (h *intHeap) Pop() any {
+	last := len(*h) - 1
+	x := (*h)[last]
+	*h = (*h)[:last]
+	return x
 }
 
 func onlyDeletes(devs map[models.DeviceID]*models.ChangeSet) bool {
@@ -65,20 +216,29 @@ func waves(devs map[models.DeviceID]*models.ChangeSet) [][]models.ChangeSet {
 		}
 		after[dev][first] = true
 	}
-	does := func(dev models.DeviceID, role models.Role, begins bool) bool {
-		return slices.ContainsFunc(devs[dev].Changes, func(c models.Change) bool {
-			return c.Session().Role == role && (c.After != nil) == begins
-		})
+	// An update ends one flow and begins another.
+	with := func(role models.Role, begins bool) []models.DeviceID {
+		var out []models.DeviceID
+		for _, dev := range ids {
+			if slices.ContainsFunc(devs[dev].Changes, func(c models.Change) bool {
+				s := c.Before
+				if begins {
+					s = c.After
+				}
+				return s != nil && s.Role == role
+			}) {
+				out = append(out, dev)
+			}
+		}
+		return out
 	}
 	order := func(firstRole, thenRole models.Role, begins bool) {
-		for _, first := range ids {
-			if !does(first, firstRole, begins) {
-				continue
-			}
-			for _, then := range ids {
+		then := with(thenRole, begins)
+		for _, first := range with(firstRole, begins) {
+			for _, dev := range then {
 				// What begins to flow weighs more than what stops, should a device do both.
-				if does(then, thenRole, begins) && !after[first][then] {
-					wait(then, first)
+				if !after[first][dev] {
+					wait(dev, first)
 				}
 			}
 		}

@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -41,20 +40,30 @@ type Note struct {
 // Resolve works out which devices must do what for intents. It returns all
 // findings at once; sessions of intents with errors are left out.
 func Resolve(net *models.Network, platforms Platforms, names PortNames, intents []models.Intent) (Resolved, models.Findings) {
-	r := resolver{net: net, platforms: platforms, names: names, devices: make(map[models.DeviceID]models.Device, len(net.Devices))}
-	for _, d := range net.Devices {
-		r.devices[d.ID] = d
+	r := resolver{
+		net: net, platforms: platforms, names: names,
+		devices: make(map[models.DeviceID]int, len(net.Devices)),
+		sensors: make(map[string]models.Sensor, len(net.Sensors)),
+		labels:  make(map[string]map[string][]int),
+		hints:   make(map[string]string),
+	}
+	for i, d := range net.Devices {
+		r.devices[d.ID] = i
+	}
+	for _, s := range net.Sensors {
+		r.sensors[s.Name] = s
 	}
 	seen := make(map[string]models.Origin)
 	for _, in := range intents {
 		r.intent, r.bad = in, false
-		if first, dup := seen[in.Metadata.Name]; dup {
-			r.add("metadata.name", "", "duplicate-intent", "%q is already the name of another intent%s", in.Metadata.Name, at(first))
-			continue
+		if first, dup := seen[in.Metadata.Name]; !dup {
+			seen[in.Metadata.Name] = in.Origin
+		} else if in.Metadata.Name != "" { // else Validate says that it is missing
+			r.add("metadata.name", "", "duplicate-intent", "%q is already the name of another intent%s: choose another", in.Metadata.Name, at(first))
 		}
-		seen[in.Metadata.Name] = in.Origin
-		if f := in.Validate(); len(f) > 0 {
-			r.found = append(r.found, f...)
+		f := in.Validate()
+		r.found = append(r.found, f...)
+		if r.bad || f.Err() != nil {
 			continue
 		}
 		sessions, notes := r.one(in)
@@ -77,7 +86,10 @@ type resolver struct {
 	net       *models.Network
 	platforms Platforms
 	names     PortNames
-	devices   map[models.DeviceID]models.Device
+	devices   map[models.DeviceID]int // into net.Devices
+	sensors   map[string]models.Sensor
+	labels    map[string]map[string][]int // by key and value, as selectors ask for them: devices
+	hints     map[string]string           // by unknown device: the one that was meant
 
 	intent models.Intent // the one at work
 	bad    bool          // it has errors
@@ -164,37 +176,62 @@ func (r *resolver) devicesOf(field string, spec models.SourceSpec) []models.Devi
 		return []models.DeviceID{models.DeviceID(spec.Device)}
 	}
 	var ids []models.DeviceID
-	for _, d := range r.net.Devices {
-		if Selects(spec.Select, d) {
+	for _, i := range r.candidates(spec.Select) {
+		if d := r.net.Devices[i]; Selects(spec.Select, d) {
 			ids = append(ids, d.ID)
 		}
 	}
 	if len(ids) == 0 {
-		r.add(field+".select", "", "empty-selector", "matches no device: %s", selectorText(spec.Select))
+		r.add(field+".select", "", "empty-selector", "matches no device: %s; look at the labels in the inventory", selectorText(spec.Select))
 	}
 	return ids
+}
+
+// candidates gives the devices that have the rarest of the labels of sel, so that
+// many intents with selectors do not each look at every device.
+func (r *resolver) candidates(sel map[string]string) []int {
+	var best []int
+	first := true
+	for k, want := range sel {
+		byValue := r.labels[k]
+		if byValue == nil {
+			byValue = make(map[string][]int)
+			for i, d := range r.net.Devices {
+				if have, ok := label(d, k); ok {
+					byValue[have] = append(byValue[have], i)
+				}
+			}
+			r.labels[k] = byValue
+		}
+		if first || len(byValue[want]) < len(best) {
+			best, first = byValue[want], false
+		}
+	}
+	return best
 }
 
 // Selects reports whether d has all labels of sel. The keys name and platform stand
 // for the device's own name and platform, unless it has labels of those names.
 func Selects(sel map[string]string, d models.Device) bool {
 	for k, want := range sel {
-		have, ok := d.Labels[k]
-		if !ok {
-			switch k {
-			case "name":
-				have = string(d.ID)
-			case "platform":
-				have = d.Platform
-			default:
-				return false
-			}
-		}
-		if have != want {
+		if have, ok := label(d, k); !ok || have != want {
 			return false
 		}
 	}
 	return true
+}
+
+func label(d models.Device, key string) (string, bool) {
+	if v, ok := d.Labels[key]; ok {
+		return v, true
+	}
+	switch key {
+	case "name":
+		return string(d.ID), true
+	case "platform":
+		return d.Platform, true
+	}
+	return "", false
 }
 
 func selectorText(sel map[string]string) string {
@@ -209,13 +246,22 @@ func (r *resolver) known(field, device string) bool {
 	if _, ok := r.devices[models.DeviceID(device)]; ok {
 		return true
 	}
+	near, asked := r.hints[device]
+	if !asked && len(r.hints) < maxHints {
+		near = Nearest(device, deviceNames(r.net))
+		r.hints[device] = near
+	}
 	hint := ""
-	if near := Nearest(device, deviceNames(r.net)); near != "" {
+	if near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
 	r.add(field, "", "unknown-device", "%q is not a device of the inventory%s", device, hint)
 	return false
 }
+
+// maxHints is how many unknown devices are compared with all known ones: a wrong
+// inventory makes all of them unknown.
+const maxHints = 50
 
 func deviceNames(net *models.Network) []string {
 	names := make([]string, len(net.Devices))
@@ -230,6 +276,9 @@ func (r *resolver) ports(field string, dev models.DeviceID, pattern string) []st
 	if err != nil {
 		r.add(field, dev, "unknown-port", "%v", err)
 		return nil
+	}
+	if len(ports) == 0 {
+		r.add(field, dev, "unknown-port", "%q names no port of the device", pattern)
 	}
 	return ports
 }
@@ -298,13 +347,18 @@ func (r *resolver) rspan(base models.Session, devs []models.DeviceID, sources ma
 	if !ok {
 		return nil
 	}
+	if slices.Contains(devs, end.Device) {
+		r.add(field, end.Device, "destination",
+			"has sources and the port where the copies leave the VLAN; within one switch use destination.interface, in an intent of its own and to another port")
+		return nil
+	}
+	return remote(base, devs, sources, vlan, end)
+}
+
+// remote gives the sessions of an RSPAN from devs to end.
+func remote(base models.Session, devs []models.DeviceID, sources map[models.DeviceID][]models.Source, vlan uint16, end models.End) []models.Session {
 	var out []models.Session
 	for _, dev := range devs {
-		if dev == end.Device {
-			r.add(field, dev, "destination",
-				"has sources and the port where the copies leave the VLAN; within one switch use destination.interface, in an intent of its own")
-			continue
-		}
 		s := base
 		s.Device, s.Role, s.Sources = dev, models.RoleSource, sources[dev]
 		s.Name = SessionName(s.Intent, s.Role)
@@ -349,7 +403,7 @@ func (r *resolver) tunnel(base models.Session, dev models.DeviceID, sources []mo
 	s.Name = SessionName(s.Intent, s.Role)
 	t := *dest.Tunnel
 	if !t.Source.IsValid() {
-		t.Source = r.devices[dev].TunnelSource
+		t.Source = r.net.Devices[r.devices[dev]].TunnelSource
 	}
 	switch {
 	case !t.Source.IsValid():
@@ -361,107 +415,4 @@ func (r *resolver) tunnel(base models.Session, dev models.DeviceID, sources []mo
 	dest.Tunnel = &t
 	s.Destination = dest
 	return s
-}
-
-// tunnelFeature gives the feature that a kind of tunnel needs.
-var tunnelFeature = map[string]models.Feature{
-	"erspan1": models.FeatureERSPAN1, "erspan2": models.FeatureERSPAN2, "erspan3": models.FeatureERSPAN3,
-	"gre": models.FeatureGRE, "vxlan": models.FeatureVXLAN,
-}
-
-func sensorTunnel(kind string, to netip.Addr, vrf string) models.Destination {
-	t := &models.Tunnel{Destination: to, VRF: vrf}
-	switch kind {
-	case "gre":
-		return models.Destination{Kind: models.DestinationGRE, Tunnel: t}
-	case "vxlan":
-		return models.Destination{Kind: models.DestinationVXLAN, Tunnel: t}
-	default:
-		t.Version = kind[len(kind)-1] - '0'
-		return models.Destination{Kind: models.DestinationERSPAN, Tunnel: t}
-	}
-}
-
-// sensor chooses, device by device: SPAN where the sensor hangs on the device
-// itself, else the first tunnel that the sensor takes and the platform has, else
-// RSPAN to the port on which the sensor hangs.
-func (r *resolver) sensor(base models.Session, devs []models.DeviceID, sources map[models.DeviceID][]models.Source, name string) ([]models.Session, []Note) {
-	const field = "spec.destination.sensor"
-	i := slices.IndexFunc(r.net.Sensors, func(s models.Sensor) bool { return s.Name == name })
-	if i < 0 {
-		hint := ""
-		var known []string
-		for _, s := range r.net.Sensors {
-			known = append(known, s.Name)
-		}
-		if near := Nearest(name, known); near != "" {
-			hint = fmt.Sprintf("; did you mean %q?", near)
-		}
-		r.add(field, "", "unknown-sensor", "%q is not a sensor of the inventory%s", name, hint)
-		return nil, nil
-	}
-	sensor := r.net.Sensors[i]
-	accepts := sensor.Accepts
-	if len(accepts) == 0 {
-		accepts = []string{"erspan2"}
-	}
-	var out []models.Session
-	var notes []Note
-	var remote []models.DeviceID
-	note := func(dev models.DeviceID, format string, args ...any) {
-		notes = append(notes, Note{Intent: base.Intent, Device: dev, Text: fmt.Sprintf(format, args...)})
-	}
-	for _, dev := range devs {
-		if dev == sensor.At.Device {
-			out = append(out, local(base, sensor.At, sources[dev]))
-			note(dev, "SPAN: sensor %s hangs on its port %s", name, sensor.At.Port)
-			continue
-		}
-		kind := r.commonTunnel(dev, sensor, accepts)
-		switch {
-		case kind != "":
-			out = append(out, r.tunnel(base, dev, sources[dev], sensorTunnel(kind, sensor.Address, sensor.VRF), field))
-			note(dev, "%s: sensor %s is elsewhere, takes it at %s, and the platform has it", kind, name, sensor.Address)
-		case r.canRSPAN(dev, sensor):
-			remote = append(remote, dev)
-			note(dev, "RSPAN: sensor %s hangs on %s port %s, and no tunnel is common to sensor and platform", name, sensor.At.Device, sensor.At.Port)
-		default:
-			r.add(field, dev, "unreachable-sensor",
-				"cannot reach sensor %q: it is not on this device, takes no tunnel that the platform has (it takes %s at %s), and RSPAN is not possible between them",
-				name, strings.Join(accepts, ", "), addrText(sensor.Address))
-		}
-	}
-	if len(remote) > 0 {
-		// Sources on the sensor's own device have a SPAN session of their own.
-		out = append(out, r.rspan(base, remote, sources, 0, models.InterfaceSpec{Device: string(sensor.At.Device), Name: sensor.At.Port})...)
-	}
-	return out, notes
-}
-
-func addrText(a netip.Addr) string {
-	if !a.IsValid() {
-		return "no address"
-	}
-	return a.String()
-}
-
-func (r *resolver) commonTunnel(dev models.DeviceID, sensor models.Sensor, accepts []string) string {
-	p := r.platforms(dev)
-	if p == nil || !sensor.Address.IsValid() {
-		return ""
-	}
-	for _, kind := range accepts {
-		if f, ok := tunnelFeature[kind]; ok && p.Capabilities().Has(f) {
-			return kind
-		}
-	}
-	return ""
-}
-
-func (r *resolver) canRSPAN(dev models.DeviceID, sensor models.Sensor) bool {
-	from, to := r.platforms(dev), r.platforms(sensor.At.Device)
-	return from != nil && to != nil &&
-		from.Capabilities().Has(models.FeatureRSPANSource) &&
-		to.Capabilities().Has(models.FeatureRSPANDestination) &&
-		len(r.net.RSPANVLANs) > 0
 }

@@ -1,8 +1,6 @@
 package plan
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spanctl/spanctl/models"
@@ -11,92 +9,91 @@ import (
 // remoteVLANs checks, as far as topology and device states tell, that the VLAN of
 // an RSPAN intent crosses the trunks from each source device to the destination,
 // and warns where they do not tell. spanctl does not create the VLAN.
+//
+// Of all ways through the topology one that is known to carry the VLAN is enough;
+// else one that is not known to refuse it is warned about; else the shortest tells
+// what is in the way.
 func (c *checker) remoteVLANs(net *models.Network, sessions []models.Session, states map[models.DeviceID]models.DeviceState) {
 	ends := make(map[string]models.Session) // the destination session, by intent
 	for _, s := range sessions {
-		if s.Role == models.RoleDestination {
+		if s.Role == models.RoleDestination && remoteVLAN(s) != 0 {
 			ends[s.Intent] = s
 		}
 	}
-	adj := adjacency(net)
+	if len(ends) == 0 {
+		return
+	}
+	w := newWays(net, states)
 	for _, s := range sessions {
 		end, ok := ends[s.Intent]
-		if s.Role != models.RoleSource || !ok {
+		if !ok {
 			continue
 		}
-		vlan := s.Destination.VLAN
-		c.vlanOn(s.Intent, s.Device, vlan, states)
-		path := shortest(adj, s.Device, end.Device)
-		if path == nil {
-			c.warn(s, "rspan-path", "the topology shows no path to %s: whether VLAN %d reaches it is not known", end.Device, vlan)
+		vlan := remoteVLAN(end)
+		if s.Role == models.RoleDestination {
+			c.vlanOn(s.Intent, s.Device, w.look(s.Device, vlan), vlan)
+			continue
+		}
+		if s.Role != models.RoleSource {
+			continue
+		}
+		c.vlanOn(s.Intent, s.Device, w.look(s.Device, vlan), vlan)
+		path, known := w.path(s.Device, end.Device, vlan)
+		switch {
+		case known == carries:
+			continue
+		case path == nil:
+			c.pathFinding(s, true, "the topology shows no path to %s: whether VLAN %d reaches it is not known", end.Device, vlan)
 			continue
 		}
 		for _, hop := range path {
-			for _, e := range []models.End{hop.A, hop.B} {
-				c.trunkCarries(s, e, vlan, states)
-			}
+			c.trunkCarries(s, hop.A, vlan, states)
+			c.trunkCarries(s, hop.B, vlan, states)
 			if hop.B.Device != end.Device {
-				c.vlanOn(s.Intent, hop.B.Device, vlan, states)
+				c.vlanOn(s.Intent, hop.B.Device, w.look(hop.B.Device, vlan), vlan)
 			}
 		}
-	}
-	for _, end := range ends {
-		c.vlanOn(end.Intent, end.Device, end.Sources[0].VLAN, states)
 	}
 	c.found = dedupe(c.found)
 }
 
-func (c *checker) warn(s models.Session, rule, format string, args ...any) {
-	c.find(s.Intent, s.Device, "spec.destination.remoteVlan", rule, format, args...)
-	c.found[len(c.found)-1].Warning = true
+func (c *checker) pathFinding(s models.Session, warning bool, format string, args ...any) {
+	c.find(s.Intent, s.Device, "spec.destination.remoteVlan", "rspan-path", format, args...)
+	c.found[len(c.found)-1].Warning = warning
 }
 
-func (c *checker) vlanOn(intent string, dev models.DeviceID, vlan uint16, states map[models.DeviceID]models.DeviceState) {
+// vlanOn says what is wrong with the RSPAN VLAN on one device of a path.
+func (c *checker) vlanOn(intent string, dev models.DeviceID, v *vlanView, vlan uint16) {
 	const field = "spec.destination.remoteVlan.vlan"
-	st, ok := states[dev]
-	if !ok || st.VLANs == nil {
+	switch v.exists {
+	case unknown:
 		c.find(intent, dev, field, "rspan-path", "whether VLAN %d exists here is not known", vlan)
 		c.found[len(c.found)-1].Warning = true
-		return
-	}
-	if _, ok := st.VLANs[vlan]; !ok {
+	case refuses:
 		c.find(intent, dev, field, "rspan-path", "VLAN %d does not exist here; create it on the whole path", vlan)
 	}
-	for _, name := range sortedPorts(st.Ports) {
-		if p := st.Ports[name]; p.Mode == models.PortAccess && p.AccessVLAN == vlan {
-			c.find(intent, dev, field, "rspan-vlan-in-use", "VLAN %d is the access VLAN of port %s; an RSPAN VLAN is used for nothing else", vlan, name)
-		}
+	for _, name := range v.access {
+		c.find(intent, dev, field, "rspan-vlan-in-use", "VLAN %d is the access VLAN of port %s; an RSPAN VLAN is used for nothing else", vlan, name)
 	}
 }
 
-func sortedPorts(ports map[string]models.Port) []string {
-	names := make([]string, 0, len(ports))
-	for n := range ports {
-		names = append(names, n)
-	}
-	slices.SortFunc(names, models.CompareNatural)
-	return names
-}
-
-// trunkCarries checks one end of a link on the path.
+// trunkCarries says what is wrong with one end of a link on the path.
 func (c *checker) trunkCarries(s models.Session, e models.End, vlan uint16, states map[models.DeviceID]models.DeviceState) {
 	st, ok := states[e.Device]
 	if !ok || st.Ports == nil {
-		return // vlanOn has said that nothing is known of the device
+		c.pathFinding(s, true, "whether %s %s carries VLAN %d is not known", e.Device, e.Port, vlan)
+		return
 	}
-	p, ok := st.Ports[e.Port]
-	if ok && p.LAG != "" {
-		p, ok = st.Ports[p.LAG]
-	}
+	p, ok := trunkPort(st, e.Port)
 	switch {
 	case !ok:
-		c.warn(s, "rspan-path", "%s has no port %s: the topology and the device disagree", e.Device, e.Port)
+		c.pathFinding(s, true, "%s has no port %s: the topology and the device disagree", e.Device, e.Port)
 	case p.Mode == "":
-		c.warn(s, "rspan-path", "whether %s %s carries VLAN %d is not known", e.Device, e.Port, vlan)
+		c.pathFinding(s, true, "whether %s %s carries VLAN %d is not known", e.Device, e.Port, vlan)
 	case p.Mode != models.PortTrunk:
-		c.find(s.Intent, s.Device, "spec.destination.remoteVlan", "rspan-path", "%s %s on the way is no trunk (%s): VLAN %d does not cross it", e.Device, e.Port, p.Mode, vlan)
-	case p.TrunkVLANs != nil && !models.RangesContain(p.TrunkVLANs, vlan):
-		c.find(s.Intent, s.Device, "spec.destination.remoteVlan", "rspan-path", "%s %s on the way does not carry VLAN %d (it carries %s)", e.Device, e.Port, vlan, rangesText(p.TrunkVLANs))
+		c.pathFinding(s, false, "%s %s on the way is no trunk (%s): VLAN %d does not cross it", e.Device, e.Port, p.Mode, vlan)
+	case carriesVLAN(p, vlan) == refuses:
+		c.pathFinding(s, false, "%s %s on the way does not carry VLAN %d (it carries %s): allow it on the trunk", e.Device, e.Port, vlan, rangesText(p.TrunkVLANs))
 	}
 }
 
@@ -111,57 +108,12 @@ func rangesText(rs []models.Range) string {
 	return strings.Join(parts, ",")
 }
 
-func adjacency(net *models.Network) map[models.DeviceID][]models.Link {
-	managed := make(map[models.DeviceID]bool, len(net.Devices))
-	for _, d := range net.Devices {
-		managed[d.ID] = true
-	}
-	adj := make(map[models.DeviceID][]models.Link)
-	for _, l := range net.Links {
-		if managed[l.A.Device] && managed[l.B.Device] {
-			adj[l.A.Device] = append(adj[l.A.Device], l)
-			adj[l.B.Device] = append(adj[l.B.Device], models.Link{A: l.B, B: l.A})
-		}
-	}
-	return adj
-}
-
-// shortest gives the links of a shortest path, each from the near to the far end;
-// nil when there is none. Of several, the one whose links come first in the
-// topology.
-func shortest(adj map[models.DeviceID][]models.Link, from, to models.DeviceID) []models.Link {
-	cameBy := map[models.DeviceID]models.Link{from: {}}
-	queue := []models.DeviceID{from}
-	for len(queue) > 0 {
-		dev := queue[0]
-		queue = queue[1:]
-		if dev == to {
-			var path []models.Link
-			for dev != from {
-				l := cameBy[dev]
-				path = append(path, l)
-				dev = l.A.Device
-			}
-			slices.Reverse(path)
-			return path
-		}
-		for _, l := range adj[dev] {
-			if _, seen := cameBy[l.B.Device]; !seen {
-				cameBy[l.B.Device] = l
-				queue = append(queue, l.B.Device)
-			}
-		}
-	}
-	return nil
-}
-
 func dedupe(fs models.Findings) models.Findings {
-	seen := make(map[string]bool, len(fs))
+	seen := make(map[models.Finding]bool, len(fs))
 	out := fs[:0]
 	for _, f := range fs {
-		key := fmt.Sprint(f.Rule, f.Warning, f)
-		if !seen[key] {
-			seen[key] = true
+		if !seen[f] {
+			seen[f] = true
 			out = append(out, f)
 		}
 	}
