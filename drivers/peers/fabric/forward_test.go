@@ -359,11 +359,15 @@ func TestPatchCable(t *testing.T) {
 func TestCaptureIsACopy(t *testing.T) {
 	n, _, hs := star(t, 2)
 	give := between(hs[0], hs[1], "payload")
-	n.send(hs[0], give)
+	n.send(hs[0], give, give)
 	give[14] = 'X'
 	hs[1].Captured("eth0")[0].Frame[15] = 'X'
 	if have := string(hs[1].Captured("eth0")[0].Frame[14:]); have != "payload" {
 		t.Errorf("captured %q", have)
+	}
+	taken := hs[1].TakeCaptured("eth0")
+	if len(taken) != 2 || string(taken[1].Frame[14:]) != "payload" || len(hs[1].Captured("eth0")) != 0 {
+		t.Errorf("took %v, left %v", taken, hs[1].Captured("eth0"))
 	}
 }
 

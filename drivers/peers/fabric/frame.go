@@ -3,6 +3,7 @@ package fabric
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"net"
 )
 
 const (
@@ -60,6 +61,9 @@ func payloadLen(frame []byte) int {
 	}
 	return len(frame) - off - 2
 }
+
+// String returns the address as "02:00:00:00:00:01".
+func (a MAC) String() string { return net.HardwareAddr(a[:]).String() }
 
 // group reports whether a is a multicast or broadcast address.
 func (a MAC) group() bool { return a[0]&1 != 0 }

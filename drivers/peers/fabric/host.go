@@ -115,6 +115,29 @@ func (h *Host) Captured(port string) []Capture {
 	return out
 }
 
+// TakeCaptured is Captured, and forgets what it returns; nothing falls between.
+func (h *Host) TakeCaptured(port string) []Capture {
+	h.node.f.mu.Lock()
+	defer h.node.f.mu.Unlock()
+	p := h.node.named[port]
+	if p == nil {
+		return nil
+	}
+	out := p.captured
+	p.captured = nil
+	for i := range out {
+		out[i].Frame = bytes.Clone(out[i].Frame) // others may hold the same frame
+	}
+	return out
+}
+
+// PortStatus returns the state of a port; ok is false for an unknown one.
+func (h *Host) PortStatus(port string) (st PortStatus, ok bool) {
+	h.node.f.mu.Lock()
+	defer h.node.f.mu.Unlock()
+	return h.node.status(port)
+}
+
 // ResetCapture forgets the frames received on all ports. Counters stay.
 func (h *Host) ResetCapture() {
 	h.node.f.mu.Lock()

@@ -103,7 +103,11 @@ func (s *Switch) Config() Config {
 func (s *Switch) PortStatus(port string) (st PortStatus, ok bool) {
 	s.node.f.mu.Lock()
 	defer s.node.f.mu.Unlock()
-	p := s.node.named[port]
+	return s.node.status(port)
+}
+
+func (n *node) status(port string) (st PortStatus, ok bool) {
+	p := n.named[port]
 	if p == nil {
 		return PortStatus{}, false
 	}
