@@ -75,6 +75,10 @@ func (c *config) monitorLine(line string) error {
 		return err
 	case "sample":
 		n, err := number(w, "sample", 1<<32-1)
+		if n == 1 { // every frame, as without the line
+			d.lines = append(d.lines, line)
+			return nil
+		}
 		d.SampleOneIn = uint32(n)
 		return err
 	case "rate-limit":
