@@ -39,8 +39,8 @@ func (d *DB) Begin(ctx context.Context, run Run) error {
 		if err := d.register(t, d.now()); err != nil {
 			return err
 		}
-		n, err := t.exec(`INSERT INTO runs (id, command, login, host, pid, process, started, outcome)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, '') ON CONFLICT (id) DO NOTHING`,
+		n, err := t.exec(`INSERT INTO runs (id, command, login, host, pid, process, started, outcome, last_seq)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, '', 0) ON CONFLICT (id) DO NOTHING`,
 			run.ID, run.Command, run.User, run.Host, run.PID, d.id, started)
 		if err == nil && n == 0 {
 			err = fmt.Errorf("run %s: %w", run.ID, ErrExists)
@@ -60,18 +60,13 @@ func (d *DB) Save(ctx context.Context, run string, e Entry) error {
 		return fmt.Errorf("run %s: %s of %s: %w", run, e.Device, e.Group, err)
 	}
 	return d.write(ctx, func(t *tx) error {
-		if err := runOpen(t, run); err != nil {
+		if err := row.write(t, run); err != nil || !e.Step.Touches() {
 			return err
 		}
-		if e.Step.Touches() {
-			if err := d.mayTouch(t, run, row); err != nil {
-				return fmt.Errorf("run %s: %s of %s: %v: %w", run, e.Device, e.Group, e.Step, err)
-			}
-			if err := touch(t, run, e.Device); err != nil {
-				return err
-			}
+		if err := d.mayTouch(t, run, row); err != nil {
+			return fmt.Errorf("run %s: %s of %s: %v: %w", run, e.Device, e.Group, e.Step, err)
 		}
-		return row.write(t, run)
+		return touch(t, run, e.Device)
 	})
 }
 
@@ -302,10 +297,19 @@ func (d *DB) encodeEntry(e Entry) (entryRow, error) {
 	return row, nil
 }
 
+// write adds the entry to run, which must be open.
 func (r entryRow) write(t *tx, run string) error {
-	_, err := t.exec(`INSERT INTO entries (run, seq, intent, wave, device, step, checkpoint, err, saved)
-		VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM entries WHERE run = $1), $2, $3, $4, $5, $6, $7, $8)`,
-		run, r.e.Group, r.e.Wave, string(r.e.Device), r.step, r.checkpoint, r.e.Err, r.at)
+	var seq int64
+	open, err := t.row(`UPDATE runs SET last_seq = last_seq + 1 WHERE id = $1 AND finished IS NULL RETURNING last_seq`, []any{run}, &seq)
+	if err == nil && !open {
+		err = runOpen(t, run)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`INSERT INTO entries (run, seq, intent, wave, device, step, checkpoint, err, saved)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		run, seq, r.e.Group, r.e.Wave, string(r.e.Device), r.step, r.checkpoint, r.e.Err, r.at)
 	return err
 }
 

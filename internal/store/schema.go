@@ -39,7 +39,8 @@ var migrations = [][]string{
 			process  TEXT   NOT NULL,
 			started  BIGINT NOT NULL,
 			finished BIGINT,
-			outcome  TEXT   NOT NULL
+			outcome  TEXT   NOT NULL,
+			last_seq BIGINT NOT NULL
 		)`,
 		`CREATE INDEX runs_started ON runs (started)`,
 		`CREATE INDEX runs_open ON runs (started) WHERE finished IS NULL`,
@@ -56,7 +57,7 @@ var migrations = [][]string{
 			PRIMARY KEY (run, seq)
 		)`,
 		`CREATE INDEX entries_device ON entries (device, run)`,
-		`CREATE INDEX entries_intent ON entries (intent, run, device)`,
+		`CREATE INDEX entries_intent ON entries (intent, run, seq)`,
 		`CREATE TABLE records (
 			device  TEXT   NOT NULL,
 			name    TEXT   NOT NULL,
