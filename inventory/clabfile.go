@@ -202,6 +202,7 @@ type clabHealthcheck struct {
 // clabLink is a link in any of its forms; Type "" is the short one.
 type clabLink struct {
 	Node     *yaml.Node
+	bad      bool // reported: nothing else is read
 	Type     string
 	Common   clabLinkCommon
 	Short    []string       // endpoints of the short form
@@ -236,12 +237,14 @@ func (l *clabLink) decodeNode(d *decoder, n *yaml.Node, p *path) {
 	l.Node = n
 	if n.Kind != yaml.MappingNode {
 		d.addf(n, p, "want a link with endpoints, got %s", kindName(n))
+		l.bad = true
 		return
 	}
 	if t := find(n, "type"); t != n && t != nil && t.Kind == yaml.ScalarNode {
 		l.Type = linkType(t.Value)
 		if l.Type == "" && t.Value != "" {
 			d.addf(t, p.child("type"), "unknown link type %s", quote(t.Value))
+			l.bad = true
 			return
 		}
 	}

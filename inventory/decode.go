@@ -22,9 +22,11 @@ type decoder struct {
 	found *findings
 	// lax decodes as containerlab does with yaml.v2: any scalar is text, yes and on
 	// are booleans, nothing must be given.
-	lax    bool
-	visits int
-	deep   bool // an alias went too far; said once
+	lax bool
+	// plaintext allows secrets as text.
+	plaintext bool
+	visits    int
+	deep      bool // an alias went too far; said once
 }
 
 // nodeDecoder is implemented by types with a form of their own.
@@ -104,7 +106,12 @@ func (d *decoder) enter(n *yaml.Node, p *path) (*yaml.Node, bool) {
 	return n, true
 }
 
-func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+func isNull(n *yaml.Node) bool {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n.Kind == yaml.ScalarNode && n.Tag == "!!null"
+}
 
 func (d *decoder) value(n *yaml.Node, v reflect.Value, p *path) {
 	n, ok := d.enter(n, p)
@@ -226,6 +233,10 @@ func (d *decoder) sequence(n *yaml.Node, v reflect.Value, p *path) {
 func (d *decoder) mapping(n *yaml.Node, v reflect.Value, p *path) {
 	m := reflect.MakeMap(v.Type())
 	d.pairs(n, p, func(key, val *yaml.Node) {
+		if isNull(val) && !d.lax {
+			d.rulef(key, p.child(key.Value), ruleMissing, "has no value")
+			return
+		}
 		e := reflect.New(v.Type().Elem()).Elem()
 		d.value(val, e, p.child(key.Value))
 		m.SetMapIndex(reflect.ValueOf(key.Value), e)
@@ -298,7 +309,6 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, p *path) {
 		d.addf(n, p, "want keys and values, got %s", kindName(n))
 		return
 	}
-	given := 0
 	var have [64]bool
 	d.pairs(n, p, func(key, val *yaml.Node) {
 		i, ok := info.byName[key.Value]
@@ -313,15 +323,11 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, p *path) {
 		if d.lax {
 			return
 		}
+		have[i] = true
 		if isNull(val) {
-			if f.required {
-				d.rulef(key, q, ruleMissing, "has no value")
-				have[i] = true
-			}
+			d.rulef(key, q, ruleMissing, "has no value")
 			return
 		}
-		have[i] = true
-		given++
 		if len(d.found.list) == before {
 			f.rules.check(d, val, q)
 		}

@@ -29,6 +29,9 @@ func (b *topologyBuilder) links() {
 			b.found.add(b.at("topology", "links", i), fmt.Sprintf("topology.links[%d]", i), ruleMissing, "the link is empty")
 			continue
 		}
+		if raw.bad {
+			continue
+		}
 		b.link(i, raw)
 	}
 }

@@ -158,7 +158,7 @@ func (d *labData) topology(file string, found *findings) *Topology {
 			continue
 		}
 		n := &Node{
-			Name: name, LongName: r.LongName, FQDN: r.FQDN, Kind: r.Kind, Platform: k.platform, Group: r.Group,
+			Name: name, Lab: d.Name, LongName: r.LongName, FQDN: r.FQDN, Kind: r.Kind, Platform: k.platform, Group: r.Group,
 			Type: r.Labels["clab-node-type"], Image: r.Image, Labels: map[string]string{}, Env: map[string]string{},
 			Username: k.user, Password: NewSecret(k.password), At: Position{File: file}, kind: k,
 		}

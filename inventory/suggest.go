@@ -14,7 +14,7 @@ func didYouMean(got string, names iter.Seq[string]) string {
 		if strings.EqualFold(n, got) && n != got {
 			return "; did you mean " + quote(n) + "?"
 		}
-		if d := distance(got, n, dist); d < dist || d == dist && best != "" && n < best {
+		if d := distance(got, n, dist+1); d < dist || d == dist && best != "" && n < best {
 			best, dist = n, d
 		}
 	}

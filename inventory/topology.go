@@ -46,6 +46,7 @@ type Management struct {
 // Node is a node of a topology: a switch, a host, or a bridge on the lab's host.
 type Node struct {
 	Name          string
+	Lab           string // name of the topology
 	LongName      string // of its container and in the lab's DNS: clab-LAB-NODE
 	FQDN          string
 	Kind          string // as containerlab has it: lower case, aliases kept
@@ -418,7 +419,7 @@ func (b *topologyBuilder) node(name string) *Node {
 		return nil
 	}
 	n := &Node{
-		Name: name, LongName: longName(b.t.Prefix, b.t.Name, name), FQDN: name + "." + b.t.Name + ".io",
+		Name: name, Lab: b.t.Name, LongName: longName(b.t.Prefix, b.t.Name, name), FQDN: name + "." + b.t.Name + ".io",
 		Kind: kindName, Platform: k.platform, Group: b.groupOf(raw), At: at, kind: k,
 		Type:          strings.TrimSpace(firstText(levels, func(l *clabNode) string { return l.Type })),
 		Image:         firstText(levels, func(l *clabNode) string { return l.Image }),

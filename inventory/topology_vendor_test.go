@@ -169,8 +169,10 @@ func TestTopologyDataLinks(t *testing.T) {
 			topo, base := loadLab(t, lab.dir, lab.topology)
 			var data struct {
 				Links []struct {
-					Endpoints struct{ A, Z struct{ Node, Interface string } }
-					Vars      map[string]any
+					Endpoints struct {
+						A, Z struct{ Node, Interface string }
+					}
+					Vars map[string]any
 				}
 			}
 			unmarshalFile(t, filepath.Join(base, "topology-data.json"), json.Unmarshal, &data)
