@@ -151,7 +151,7 @@ func (x *cli) configure(toks, pipes []string) string {
 	if x.modes[0].session != nil {
 		run, a, err := sessionGrammar.match(toks, nil)
 		if err == nil {
-			return run.(execFunc)(x, a).text
+			return x.pipe(run.(execFunc)(x, a), pipes)
 		}
 		keep(err)
 	}

@@ -24,7 +24,7 @@ import (
 const wait = 10 * time.Second
 
 // promptAt matches a prompt at the end of what was received.
-var promptAt = regexp.MustCompile(`(?:^|\n)\r?([\w.-]+(?:\(config[^)\n]*\))?[>#])$`)
+var promptAt = regexp.MustCompile(`(?:^|[\n\r])([\w.-]+(?:\(config[^)\n]*\))?[>#])$`)
 
 type client struct {
 	t    testing.TB

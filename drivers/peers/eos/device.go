@@ -265,14 +265,19 @@ func (d *Device) load(c *config, text string) (*config, error) {
 	x := &cli{d: d, priv: 15}
 	x.modes = []mode{{kind: modeConfig, scratch: &c}}
 	for i, line := range strings.Split(text, "\n") {
+		if len(x.modes) == 0 { // behind "end"
+			if l := strings.TrimSpace(line); l != "" && l[0] != '!' {
+				return nil, fmt.Errorf("eos: %s: line %d: %q: behind the end", d.opts.Hostname, i+1, line)
+			}
+			continue
+		}
 		if out := x.run(strings.TrimRight(line, "\r")); strings.HasPrefix(out, "%") {
 			return nil, fmt.Errorf("eos: %s: line %d: %q: %s", d.opts.Hostname, i+1, line, strings.TrimSpace(out))
 		}
-		if len(x.modes) == 0 {
-			break // "end"
-		}
 	}
-	x.leaveAll()
+	if out := x.leaveAll(); out != "" {
+		return nil, fmt.Errorf("eos: %s: %s", d.opts.Hostname, strings.TrimSpace(out))
+	}
 	return c, nil
 }
 

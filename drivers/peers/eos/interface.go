@@ -28,7 +28,7 @@ func interfaceGrammar() *grammar {
 	each("switchport mode (access|trunk)", func(i *intf, a args) { i.mode = strings.TrimPrefix(a.oneOf("access", "trunk"), "access") })
 	each("(no|default) switchport mode", func(i *intf, _ args) { i.mode = "" })
 	each("switchport access vlan v=<1-4094>", func(i *intf, a args) { i.access = a.num("v") })
-	each("(no|default) switchport access vlan", func(i *intf, _ args) { i.access = 0 })
+	each("(no|default) switchport access vlan [v=<1-4094>]", func(i *intf, _ args) { i.access = 0 })
 	each("switchport trunk native vlan v=<1-4094>", func(i *intf, a args) { i.native = a.num("v") })
 	each("switchport trunk native vlan tag", func(i *intf, _ args) { i.native = -1 })
 	each("(no|default) switchport trunk native vlan", func(i *intf, _ args) { i.native = 0 })
@@ -44,7 +44,7 @@ func interfaceGrammar() *grammar {
 	})
 	each("(no|default) ip address [p=WORD]", func(i *intf, _ args) { i.address = "" })
 	g.config("channel-group n=<1-2000> mode (active|on|passive)", joinGroup)
-	each("(no|default) channel-group", func(i *intf, _ args) { i.group, i.groupMode = 0, "" })
+	each("(no|default) channel-group [n=<1-2000> mode (active|on|passive)]", func(i *intf, _ args) { i.group, i.groupMode = 0, "" })
 	for _, p := range keptLines {
 		each(p, func(i *intf, a args) { keepLine(i, p, lineOf(p, a)) })
 		first := strings.Join(fixedWords(p), " ")

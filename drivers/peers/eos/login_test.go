@@ -1,7 +1,12 @@
 package eos_test
 
 import (
+	"regexp"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/spanctl/spanctl/drivers/peers/eos"
 )
@@ -75,5 +80,97 @@ func TestLogin(t *testing.T) {
 				c.Close()
 			}
 		})
+	}
+}
+
+func TestEnableSecret(t *testing.T) {
+	l := newLab(t, func(o *eos.Options) { o.LoginPrivilege = 1; o.EnableSecret = "s3cret"; o.MOTD = "hello" })
+	conn, err := dial(t, l.addr, "admin", "admin")
+	must(t, err)
+	c := shell(t, conn, 0)
+	if got := c.until(promptAt); got != "hello\r\nleaf1>" {
+		t.Errorf("after login: %q", got)
+	}
+	password := regexp.MustCompile(`Password: $`)
+	c.send("enable\n")
+	c.until(password)
+	for range 2 {
+		c.send("wrong\n")
+		c.until(password)
+	}
+	// Another user is not held up while a password is awaited.
+	login(t, l.addr).ok("")
+	c.send("wrong\n")
+	if got := c.until(promptAt); got != "\r\n% Bad secret\r\nleaf1>" {
+		t.Errorf("three wrong secrets: %q", got)
+	}
+	c.send("enable\n")
+	c.until(password)
+	c.send("s3cret\n")
+	if got := c.prompt(); got != "leaf1#" {
+		t.Errorf("prompt %q", got)
+	}
+	for _, line := range l.device.Wire() {
+		if line == "wrong" || line == "s3cret" {
+			t.Errorf("a password is in the wire log")
+		}
+	}
+}
+
+func TestPaging(t *testing.T) {
+	l := newLab(t, nil)
+	conn, err := dial(t, l.addr, "admin", "admin")
+	must(t, err)
+	c := shell(t, conn, 10)
+	c.prompt()
+	pager := regexp.MustCompile(` --More-- $`)
+	c.send("show running-config\n")
+	first := c.until(pager)
+	if n := strings.Count(first, "\n"); n != 10 { // the echoed line and nine more
+		t.Errorf("first page has %d lines:\n%s", n, first)
+	}
+	c.send("\r")
+	if got := c.until(pager); strings.Count(got, "\n") != 1 {
+		t.Errorf("return shows %q", got)
+	}
+	c.send(" ")
+	if got := c.until(pager); strings.Count(got, "\n") != 9 {
+		t.Errorf("space shows %q", got)
+	}
+	c.send("q")
+	c.prompt()
+	c.out("terminal length 0")
+	if got := c.out("show running-config"); got != l.device.RunningConfig() {
+		t.Errorf("unpaged (-truth +shown):\n%s", cmp.Diff(l.device.RunningConfig(), got))
+	}
+}
+
+func TestExecRequest(t *testing.T) {
+	l := newLab(t, nil)
+	conn, err := dial(t, l.addr, "admin", "admin")
+	must(t, err)
+	defer conn.Close()
+	for _, tt := range []struct {
+		give, want string
+		status     int
+	}{
+		{"show hostname", "Hostname: leaf1\nFQDN:     leaf1\n", 0},
+		{"show running-config", l.device.RunningConfig(), 0}, // never paged
+		{"show bogus", "% Invalid input (at token 1: 'bogus')\n", 1},
+		{"show", "% Incomplete command (at token 0: 'show')\n", 1},
+		{"configure\nhostname x9\nend\nshow hostname", "Hostname: x9\nFQDN:     x9\n", 0},
+	} {
+		s, err := conn.NewSession()
+		must(t, err)
+		out, err := s.Output(tt.give)
+		status := 0
+		if e, ok := err.(*ssh.ExitError); ok {
+			status = e.ExitStatus()
+		} else {
+			must(t, err)
+		}
+		if string(out) != tt.want || status != tt.status {
+			t.Errorf("%q: status %d, %q", tt.give, status, out)
+		}
 	}
 }

@@ -44,7 +44,7 @@ func (g group) String() string {
 // source is one source line.
 type source struct {
 	names []string // full names, sorted
-	text  string   // the list as typed, in full names
+	text  string   // the names as printed
 	dir   string   // rx, tx, both
 	said  bool     // the direction was typed
 	group group

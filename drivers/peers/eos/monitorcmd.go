@@ -128,9 +128,9 @@ func groupFeatures(g group) []Feature {
 // that EOS refuses it is unverified.
 func addSource(x *cli, _ *config, m *monitor, a args) string {
 	s := source{names: slices.Clone(a.list("names")), dir: a.oneOf("rx", "tx", "both")}
-	s.text = sourceText(s.names)
 	slices.SortFunc(s.names, compareNames)
 	s.names = slices.Compact(s.names)
+	s.text = formatInterfaces(s.names)
 	s.said = s.dir != ""
 	if !s.said {
 		s.dir = "both"
@@ -157,10 +157,6 @@ func addSource(x *cli, _ *config, m *monitor, a args) string {
 }
 
 func isLAG(name string) bool { return strings.HasPrefix(name, "Port-Channel") }
-
-// sourceText keeps the grouping that was typed: "Ethernet3, Ethernet5",
-// "Ethernet10-15".
-func sourceText(names []string) string { return formatInterfaces(names) }
 
 func addPortDestination(x *cli, _ *config, m *monitor, a args) string {
 	for _, n := range a.list("names") {

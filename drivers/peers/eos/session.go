@@ -132,7 +132,8 @@ func (d *Device) arm(s *session, after time.Duration) {
 	})
 }
 
-// rollBack puts the configuration from before a timed commit back.
+// rollBack puts the configuration from before a timed commit back. The session
+// is gone then (unverified: that EOS does not show it any longer).
 func (d *Device) rollBack(s *session) string {
 	if s.timer != nil {
 		s.timer.Stop()
