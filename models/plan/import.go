@@ -33,7 +33,7 @@ func Import(sessions []models.Session) ([]Imported, []Note) {
 			skip(s, "%s", why)
 			continue
 		}
-		if v := rspanVLAN(s); v != 0 {
+		if v := vlanBetween(s); v != 0 {
 			if remote[v] == nil {
 				vlans = append(vlans, v)
 			}
@@ -85,7 +85,7 @@ func sessionLabel(s models.Session) string {
 	return fmt.Sprint(s.Number)
 }
 
-func rspanVLAN(s models.Session) uint16 {
+func vlanBetween(s models.Session) uint16 {
 	switch s.Role {
 	case models.RoleSource:
 		return s.Destination.VLAN

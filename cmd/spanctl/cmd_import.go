@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/spanctl/spanctl/inventory"
+	"github.com/spanctl/spanctl/models"
+	"github.com/spanctl/spanctl/models/plan"
+)
+
+type importOptions struct {
+	out   string
+	adopt bool
+	all   bool
+}
+
+func newImport(a *app) *cobra.Command {
+	var o importOptions
+	cmd := &cobra.Command{
+		Use:   "import [DEVICES...]",
+		Short: "Write intents from the sessions found on devices",
+		Long: `Write intents from the sessions found on devices: those that are not spanctl's,
+or with --all every one. With --adopt spanctl takes them over as they are: an
+apply of the written intents then finds nothing to do.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd.Context(), true, func(s *site) error { return a.importSessions(cmd, s, args, o) })
+		},
+	}
+	cmd.Flags().StringVar(&o.out, "out", "", "write one file per intent into `folder` instead of standard output")
+	cmd.Flags().BoolVar(&o.adopt, "adopt", false, "take the sessions over; changes no device")
+	cmd.Flags().BoolVar(&o.all, "all", false, "also sessions that are spanctl's already")
+	return cmd
+}
+
+func (a *app) importSessions(cmd *cobra.Command, s *site, args []string, o importOptions) error {
+	devs, err := s.devices(args)
+	if err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	all, failed, err := s.engine.Status(ctx, devs)
+	s.bar.stop()
+	if err != nil {
+		return err
+	}
+	var sessions []models.Session
+	for _, st := range all {
+		if st.Intent == "" || o.all {
+			sessions = append(sessions, st.Session)
+		}
+	}
+	imported, notes := plan.Import(sessions)
+	for _, n := range notes {
+		a.talk("not imported: %s: %s", n.Device, n.Text)
+	}
+	for _, f := range failed {
+		a.talk("error: %s", withDevice(f.Device, f.Err.Error()))
+	}
+	if err := a.writeIntents(imported, o.out); err != nil {
+		return err
+	}
+	if o.adopt {
+		var put []models.Record
+		now := time.Now()
+		for _, im := range imported {
+			for _, sess := range im.Sessions {
+				sess.Status, sess.Intent = models.Status{}, im.Intent.Metadata.Name
+				put = append(put, models.Record{Session: sess, Intent: im.Intent.Metadata.Name, Since: now, Adopted: true})
+			}
+		}
+		if err := s.store.Apply(ctx, put, nil); err != nil {
+			return err
+		}
+		a.talk("adopted %d sessions in %d intents", len(put), len(imported))
+	}
+	if len(failed) > 0 {
+		return exit(exitError)
+	}
+	return nil
+}
+
+func (a *app) writeIntents(imported []plan.Imported, dir string) error {
+	intents := make([]models.Intent, len(imported))
+	for i, im := range imported {
+		intents[i] = im.Intent
+	}
+	if dir == "" {
+		return a.print(intents, func(w io.Writer) error {
+			for i, in := range intents {
+				if i > 0 {
+					fmt.Fprintln(w, "---")
+				}
+				text, err := inventory.EncodeIntent(in)
+				if err != nil {
+					return err
+				}
+				if _, err := w.Write(text); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, in := range intents {
+		text, err := inventory.EncodeIntent(in)
+		if err != nil {
+			return err
+		}
+		file := filepath.Join(dir, in.Metadata.Name+".yaml")
+		f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if errors.Is(err, os.ErrExist) {
+			return fmt.Errorf("%s is there already; nothing was written over it", file)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(text)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	a.talk("wrote %d intents to %s", len(intents), dir)
+	return nil
+}
