@@ -7,6 +7,7 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,12 +35,13 @@ type DB struct {
 	db       *sql.DB
 	queue    *queue
 
-	beat     sync.Once
-	stop     context.CancelFunc // ends what runs in the background
-	stopped  context.Context
-	running  sync.WaitGroup
-	closing  sync.Once
-	closeErr error
+	registered atomic.Bool // register has run, and perhaps was kept
+	beat       sync.Once
+	stop       context.CancelFunc // ends what runs in the background
+	stopped    context.Context
+	running    sync.WaitGroup
+	closing    sync.Once
+	closeErr   error
 }
 
 var _ Store = (*DB)(nil)
@@ -102,7 +104,7 @@ func (d *DB) Check(ctx context.Context) error {
 func (d *DB) Close() error {
 	d.closing.Do(func() {
 		var err error
-		if !d.readOnly {
+		if d.registered.Load() {
 			err = d.write(context.Background(), d.unregister)
 		}
 		d.queue.close()

@@ -132,6 +132,7 @@ func (d *DB) holds(t *tx, dev models.DeviceID) (bool, error) {
 // register writes down that this store is open, and forgets the dead that have
 // left nothing behind.
 func (d *DB) register(t *tx, now time.Time) error {
+	d.registered.Store(true)
 	var one int
 	known, err := t.row(`SELECT 1 FROM processes WHERE id = $1`, []any{d.id}, &one)
 	if err != nil || known {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -224,12 +225,21 @@ func checkHeader(path string) (int64, error) {
 	if !st.Mode().IsRegular() {
 		return 0, fmt.Errorf("%w: it is not a regular file", ErrForeign)
 	}
-	head := make([]byte, len(fileHeader))
+	head := make([]byte, len(fileHeader)+2)
 	if _, err := io.ReadFull(f, head); err != nil {
 		return 0, fmt.Errorf("%w: it has %d bytes", ErrCorrupt, st.Size())
 	}
-	if !bytes.Equal(head, []byte(fileHeader)) {
+	if !bytes.HasPrefix(head, []byte(fileHeader)) {
 		return 0, fmt.Errorf("%w, or it is not a store: it does not begin as one", ErrCorrupt)
+	}
+	// Bytes 16 and 17 are the size of a page; 1 stands for 65536. A power cut may leave
+	// part of a page at the end, and the log then has all of it.
+	pageSize := int64(binary.BigEndian.Uint16(head[16:]))
+	if pageSize == 1 {
+		pageSize = 1 << 16
+	}
+	if _, err := os.Stat(path + "-wal"); errors.Is(err, fs.ErrNotExist) && pageSize > 0 && st.Size()%pageSize != 0 {
+		return 0, fmt.Errorf("%w: its end is cut off", ErrCorrupt)
 	}
 	return st.Size(), nil
 }
