@@ -92,16 +92,16 @@ type timeoutSpec struct {
 
 type jumpSpec struct {
 	Node        *yaml.Node     `yaml:"-"`
-	Address     string         `yaml:"address" jsonschema:"minLength=1"`
-	Port        uint16         `yaml:"port,omitempty" jsonschema:"minimum=1"`
+	Address     string         `yaml:"address" jsonschema:"minLength=1,description=IP address or host name"`
+	Port        uint16         `yaml:"port,omitempty" jsonschema:"minimum=1,description=Port of its SSH server; absent: 22"`
 	Credentials *credentialRef `yaml:"credentials,omitempty" jsonschema:"description=Name of a login of the credentials section or a login in place"`
-	HostKey     *hostKeySpec   `yaml:"hostKey,omitempty"`
+	HostKey     *hostKeySpec   `yaml:"hostKey,omitempty" jsonschema:"description=How its SSH host key is checked"`
 	Jump        string         `yaml:"jump,omitempty" jsonschema:"description=Jump host on the way to this one"`
 }
 
 type sensorSpec struct {
 	Node      *yaml.Node            `yaml:"-"`
-	Name      string                `yaml:"name" jsonschema:"minLength=1"`
+	Name      string                `yaml:"name" jsonschema:"minLength=1,description=Unique name"`
 	Interface *models.InterfaceSpec `yaml:"interface,omitempty" jsonschema:"description=Port of a device that it hangs on"`
 	Address   netip.Addr            `yaml:"address,omitempty" jsonschema:"description=Where tunnels end"`
 	Accepts   []encapsulation       `yaml:"accepts,omitempty" jsonschema:"description=Tunnels that it takes apart; the best first. Absent: erspan2"`
@@ -190,8 +190,8 @@ type referenceSpec struct {
 }
 
 type keyringSpec struct {
-	Service string `yaml:"service" jsonschema:"minLength=1"`
-	User    string `yaml:"user" jsonschema:"minLength=1"`
+	Service string `yaml:"service" jsonschema:"minLength=1,description=Service of the entry"`
+	User    string `yaml:"user" jsonschema:"minLength=1,description=User of the entry"`
 }
 
 func (r *Reference) decodeNode(d *decoder, n *yaml.Node, p *path) {
