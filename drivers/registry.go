@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/spanctl/spanctl/models/plan"
 )
 
 // Platform is one network OS in the registry.
@@ -14,13 +16,16 @@ type Platform struct {
 	Key     string         // "arista_eos": scrapli style, ours to keep
 	Name    string         // "Arista EOS"
 	Dialect func() Dialect // nil for a platform that is not reached over a transport.Conn
-	Local   func() Planner // set instead of Dialect for such a platform (the Linux host)
+	// Local is set instead for a platform that only a driver at work can render for
+	// (the Linux host, whose kernel decides which commands there are).
+	Local func() plan.Platform
 	// Transports are the ways to reach it, best first, such as "ssh".
 	Transports []string
 }
 
-// Planner gives what planning needs of the platform.
-func (p Platform) Planner() Planner {
+// Planning gives what planning needs of the platform. It is a Planner where
+// changes can be rendered without the device.
+func (p Platform) Planning() plan.Platform {
 	if p.Local != nil {
 		return p.Local()
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/spanctl/spanctl/inventory"
 	"github.com/spanctl/spanctl/models"
 	"github.com/spanctl/spanctl/models/plan"
 )
@@ -97,7 +96,7 @@ func (a *app) writeIntents(imported []plan.Imported, dir string) error {
 				if i > 0 {
 					fmt.Fprintln(w, "---")
 				}
-				text, err := inventory.EncodeIntent(in)
+				text, err := encodeIntent(in)
 				if err != nil {
 					return err
 				}
@@ -112,7 +111,7 @@ func (a *app) writeIntents(imported []plan.Imported, dir string) error {
 		return err
 	}
 	for _, in := range intents {
-		text, err := inventory.EncodeIntent(in)
+		text, err := encodeIntent(in)
 		if err != nil {
 			return err
 		}

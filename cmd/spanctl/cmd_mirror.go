@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spanctl/spanctl/internal/engine"
-	"github.com/spanctl/spanctl/inventory"
 	"github.com/spanctl/spanctl/models"
 )
 
@@ -38,7 +37,7 @@ A source vlanN is VLAN N. spanctl delete NAME ends it early.`,
 			if err != nil {
 				return err
 			}
-			text, err := inventory.EncodeIntent(in)
+			text, err := encodeIntent(in)
 			if err != nil {
 				return err
 			}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/all"
+	"github.com/spanctl/spanctl/hostmirror"
 	"github.com/spanctl/spanctl/internal/engine"
 	"github.com/spanctl/spanctl/internal/store"
 	"github.com/spanctl/spanctl/inventory"
@@ -39,7 +40,7 @@ func (a *app) open(ctx context.Context, withStore bool) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	registry, err := all.Registry()
+	registry, err := newRegistry()
 	if err != nil {
 		return nil, err
 	}
@@ -86,15 +87,24 @@ func (a *app) openStore(ctx context.Context, real bool) (store.Store, error) {
 	return st, nil
 }
 
+// newRegistry holds all platforms: those that are reached over a network, and this
+// host's kernel.
+func newRegistry() (*drivers.Registry, error) {
+	return drivers.NewRegistry(append(all.Platforms(), drivers.Platform{
+		Key: inventory.PlatformLinux, Name: "Linux (this host)", Transports: []string{"local"},
+		Local: func() plan.Platform { return new(hostmirror.Mirror) },
+	})...)
+}
+
 // planners gives each device's planner, made once per platform.
-func (s *site) planners() func(models.DeviceID) drivers.Planner {
-	made := make(map[string]drivers.Planner)
+func (s *site) planners() plan.Platforms {
+	made := make(map[string]plan.Platform)
 	for _, key := range s.registry.Keys() {
 		if p, err := s.registry.Platform(key); err == nil {
-			made[key] = p.Planner()
+			made[key] = p.Planning()
 		}
 	}
-	return func(dev models.DeviceID) drivers.Planner { return made[s.platform[dev]] }
+	return func(dev models.DeviceID) plan.Platform { return made[s.platform[dev]] }
 }
 
 func (s *site) close() {
@@ -151,7 +161,7 @@ func (a *app) intents(paths []string) ([]models.Intent, error) {
 		}
 		paths = []string{"intents"}
 	}
-	return inventory.LoadIntents(paths...)
+	return inventory.LoadIntents(paths, inventory.Options{AllowPlaintext: a.set.AllowPlaintext})
 }
 
 func userName() string {

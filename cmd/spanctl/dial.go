@@ -7,12 +7,14 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/transport"
 	"github.com/spanctl/spanctl/drivers/transport/ssh"
+	"github.com/spanctl/spanctl/hostmirror"
 	"github.com/spanctl/spanctl/inventory"
 	"github.com/spanctl/spanctl/models"
 )
@@ -42,7 +44,7 @@ func (d *dialer) open(ctx context.Context, dev models.DeviceID) (drivers.Driver,
 		return nil, &drivers.Error{Device: dev, Phase: drivers.PhaseConnect, Kind: drivers.Unsupported, Err: err}
 	}
 	if p.Local != nil {
-		return openLocal(ctx, dev)
+		return d.local(ctx, acc)
 	}
 	if acc.Transport != "" && acc.Transport != "ssh" {
 		return nil, &drivers.Error{Device: dev, Phase: drivers.PhaseConnect, Kind: drivers.Unsupported,
@@ -63,6 +65,37 @@ func (d *dialer) open(ctx context.Context, dev models.DeviceID) (drivers.Driver,
 		return nil, drivers.WrapError(dev, drivers.PhaseConnect, err)
 	}
 	return drivers.Compose(dev, dialect, conn), nil
+}
+
+// local opens this host's kernel. Names of sessions are known from the records: the
+// kernel keeps only a hash of them.
+func (d *dialer) local(ctx context.Context, acc inventory.Access) (drivers.Driver, error) {
+	if acc.Transport != "" && acc.Transport != "local" {
+		return nil, &drivers.Error{Device: acc.Device, Phase: drivers.PhaseConnect, Kind: drivers.Unsupported,
+			Err: fmt.Errorf("a Linux host is reached by transport local only, not by %s", acc.Transport), Hint: "run spanctl on the host itself"}
+	}
+	records, err := d.site.store.Records(ctx, acc.Device)
+	if err != nil {
+		return nil, err
+	}
+	var known []string
+	for _, r := range records {
+		known = append(known, r.Session.Name)
+	}
+	return hostmirror.Open(ctx, hostmirror.Options{Device: acc.Device, Namespace: namespace(acc.Address), Known: known, Logger: d.app.set.log})
+}
+
+// namespace gives the path of the network namespace that a local device's address
+// names: netns:NAME as ip netns has it, or a path. Any other address means the one
+// that spanctl runs in.
+func namespace(address string) string {
+	if name, ok := strings.CutPrefix(address, "netns:"); ok {
+		return "/run/netns/" + name
+	}
+	if strings.HasPrefix(address, "/") {
+		return address
+	}
+	return ""
 }
 
 func (d *dialer) options(ctx context.Context, dev models.DeviceID, acc inventory.Access, profile *transport.Profile) (ssh.Options, error) {

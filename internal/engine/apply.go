@@ -225,7 +225,7 @@ func (r *run) plan(ctx context.Context, t *task, saved *Plan) (*Plan, error) {
 	}
 	// Ports are no part of the fingerprint: a destination may have come into use.
 	removed := func(string) bool { return false }
-	found := plan.CheckState(e.c.Network, e.platforms, nil, t.sessions, states, removed, e.c.Policy)
+	found := plan.CheckState(e.c.Network, e.c.Platforms, nil, t.sessions, states, removed, e.c.Policy)
 	out := *saved
 	out.Findings = append(models.Findings{}, found...)
 	if len(found.Errors()) > 0 {

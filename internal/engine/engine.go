@@ -57,7 +57,7 @@ type Opener func(ctx context.Context, dev models.DeviceID) (drivers.Driver, erro
 // needed; the zero value of the rest is useful.
 type Config struct {
 	Network   *models.Network
-	Platforms func(models.DeviceID) drivers.Planner // nil for a device without a driver
+	Platforms plan.Platforms // nil for a device without a driver
 	Names     plan.PortNames
 	Open      Opener
 	Store     Store

@@ -158,7 +158,7 @@ func (e *Engine) Verify(ctx context.Context, intents []models.Intent) ([]Verdict
 	cs := newConns(e.c.Open, e.c.MaxOpen)
 	defer cs.closeAll()
 	states, failed := e.states(ctx, cs, t, &Plan{})
-	sessions, found := plan.Allocate(e.c.Network, e.platforms, intents, t.sessions, states, t.records)
+	sessions, found := plan.Allocate(e.c.Network, e.c.Platforms, intents, t.sessions, states, t.records)
 	var out []Verdict
 	for _, s := range sessions {
 		v := Verdict{Device: s.Device, Intent: s.Intent, Session: sessionName(s)}
@@ -252,7 +252,7 @@ func (e *Engine) RollbackPlan(ctx context.Context, id string) (*Plan, error) {
 		}
 		sets = append(sets, set)
 	}
-	if err := e.render(ctx, t, p, sets, ""); err != nil {
+	if err := e.render(ctx, cs, t, p, sets, ""); err != nil {
 		return nil, err
 	}
 	for _, g := range p.Groups {

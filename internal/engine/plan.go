@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spanctl/spanctl/drivers"
+	"github.com/spanctl/spanctl/drivers/transport"
 	"github.com/spanctl/spanctl/models"
 	"github.com/spanctl/spanctl/models/plan"
 )
@@ -118,18 +119,10 @@ type task struct {
 	devices  []models.DeviceID
 }
 
-func (e *Engine) platforms(dev models.DeviceID) plan.Platform {
-	// A nil drivers.Planner must not become a plan.Platform that is not nil.
-	if p := e.c.Platforms(dev); p != nil {
-		return p
-	}
-	return nil
-}
-
 // Check resolves intents and checks them, with no device in reach.
 func (e *Engine) Check(intents []models.Intent) ([]models.Session, []plan.Note, models.Findings) {
-	r, found := plan.Resolve(e.c.Network, e.platforms, e.c.Names, intents)
-	found = append(found, plan.Check(e.c.Network, e.platforms, intents, r.Sessions, e.c.Policy, e.c.Now())...)
+	r, found := plan.Resolve(e.c.Network, e.c.Platforms, e.c.Names, intents)
+	found = append(found, plan.Check(e.c.Network, e.c.Platforms, intents, r.Sessions, e.c.Policy, e.c.Now())...)
 	return r.Sessions, r.Notes, found
 }
 
@@ -211,8 +204,8 @@ func (e *Engine) plan(ctx context.Context, cs *conns, t *task, run string) (*Pla
 	scope := t.scope()
 	removed := func(intent string) bool { return scope(intent) && !blocked[intent] && !wants(live, intent) }
 
-	live, found := plan.Allocate(e.c.Network, e.platforms, t.req.Intents, live, states, t.records)
-	found = append(found, plan.CheckState(e.c.Network, e.platforms, t.req.Intents, live, states, removed, e.c.Policy)...)
+	live, found := plan.Allocate(e.c.Network, e.c.Platforms, t.req.Intents, live, states, t.records)
+	found = append(found, plan.CheckState(e.c.Network, e.c.Platforms, t.req.Intents, live, states, removed, e.c.Policy)...)
 	p.Findings = append(p.Findings, found...)
 	if bad := found.Errors(); len(bad) > 0 {
 		if !t.req.KeepGoing {
@@ -225,7 +218,7 @@ func (e *Engine) plan(ctx context.Context, cs *conns, t *task, run string) (*Pla
 		live = slices.DeleteFunc(live, func(s models.Session) bool { return blocked[s.Intent] })
 	}
 	open := func(intent string) bool { return scope(intent) && !blocked[intent] }
-	return p, e.changes(ctx, t, p, live, states, open, run)
+	return p, e.changes(ctx, cs, t, p, live, states, open, run)
 }
 
 func wants(sessions []models.Session, intent string) bool {
@@ -299,7 +292,7 @@ func (e *Engine) block(t *task, p *Plan, failed map[models.DeviceID]error) map[s
 }
 
 // changes fills p with what differs, ordered and rendered.
-func (e *Engine) changes(ctx context.Context, t *task, p *Plan, live []models.Session,
+func (e *Engine) changes(ctx context.Context, conns *conns, t *task, p *Plan, live []models.Session,
 	states map[models.DeviceID]models.DeviceState, scope func(string) bool, run string) error {
 	byDevice := make(map[models.DeviceID][]models.Session)
 	for _, s := range live {
@@ -322,7 +315,7 @@ func (e *Engine) changes(ctx context.Context, t *task, p *Plan, live []models.Se
 		}
 		sets = append(sets, cs)
 	}
-	if err := e.render(ctx, t, p, sets, run); err != nil {
+	if err := e.render(ctx, conns, t, p, sets, run); err != nil {
 		return err
 	}
 	e.renew(t, p, live, changed)
@@ -330,7 +323,7 @@ func (e *Engine) changes(ctx context.Context, t *task, p *Plan, live []models.Se
 	return nil
 }
 
-func (e *Engine) render(ctx context.Context, t *task, p *Plan, sets []models.ChangeSet, run string) error {
+func (e *Engine) render(ctx context.Context, conns *conns, t *task, p *Plan, sets []models.ChangeSet, run string) error {
 	groups := plan.Order(sets)
 	if len(groups) == 0 {
 		return nil
@@ -358,11 +351,9 @@ func (e *Engine) render(ctx context.Context, t *task, p *Plan, sets []models.Cha
 						cp.Prior = append(cp.Prior, r)
 					}
 				}
-				cp.Script, err = e.c.Platforms(cs.Device).Render(cs, drivers.RenderOptions{
-					Tag: tag(cs, edits[cs.Device]), Within: within,
-				})
-				if err != nil {
-					return drivers.WrapError(cs.Device, drivers.PhaseRender, err)
+				o := drivers.RenderOptions{Tag: tag(cs, edits[cs.Device]), Within: within}
+				if cp.Script, err = e.script(ctx, conns, t, cs, o); err != nil {
+					return err
 				}
 				wave = append(wave, cp)
 			}
@@ -371,6 +362,21 @@ func (e *Engine) render(ctx context.Context, t *task, p *Plan, sets []models.Cha
 		p.Groups = append(p.Groups, out)
 	}
 	return nil
+}
+
+// script renders without the device where the platform can, else with its driver.
+func (e *Engine) script(ctx context.Context, conns *conns, t *task, cs models.ChangeSet, o drivers.RenderOptions) (s transport.Script, err error) {
+	if p, ok := e.c.Platforms(cs.Device).(drivers.Planner); ok {
+		s, err = p.Render(cs, o)
+	} else if t.req.Offline != nil {
+		err = fmt.Errorf("%w: the commands for this platform depend on the host; plan with it in reach", drivers.ErrUnsupported)
+	} else {
+		err = conns.with(ctx, cs.Device, func(d drivers.Driver) (err error) {
+			s, err = d.Render(cs, o)
+			return err
+		})
+	}
+	return s, drivers.WrapError(cs.Device, drivers.PhaseRender, err)
 }
 
 // tag names the edit: the same for a plan and the apply that follows it, another
