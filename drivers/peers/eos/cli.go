@@ -2,7 +2,6 @@ package eos
 
 import (
 	"encoding/json"
-	"errors"
 	"regexp"
 	"slices"
 	"strconv"
@@ -293,8 +292,6 @@ func splitPipes(line string) (cmd string, pipes []string) {
 	return parts[0], pipes
 }
 
-var errPipe = errors.New("pipe")
-
 // pipe applies "| json", "| no-more" and the text filters, in order.
 func (x *cli) pipe(a answer, pipes []string) string {
 	out := a.text
@@ -302,47 +299,46 @@ func (x *cli) pipe(a answer, pipes []string) string {
 		return out
 	}
 	for _, p := range pipes {
-		var err error
+		problem := errInvalid
 		word, arg, _ := strings.Cut(p, " ")
 		arg = strings.Trim(strings.TrimSpace(arg), `"`)
 		switch w := (&words{toks: []string{word}}).keyword("json", "no-more", "section", "include", "exclude", "begin"); w {
 		case "no-more":
+			problem = ""
 		case "json":
-			out, err = jsonText(a.json)
+			out, problem = jsonText(a.json)
 		case "section", "include", "exclude", "begin":
-			out, err = filterText(w, arg, out)
-		default:
-			err = errPipe
+			out, problem = filterText(w, arg, out)
 		}
-		if err != nil {
-			if err == errPipe {
-				return "% " + errInvalid + "\n"
-			}
-			return "% " + err.Error() + "\n"
+		if problem != "" {
+			return "% " + problem + "\n"
 		}
 	}
 	return out
 }
 
-func jsonText(v any) (string, error) {
+func jsonText(v any) (text, problem string) {
 	if v == nil {
-		return "", errors.New("This is an unconverted command") // as eAPI says it
+		return "", "This is an unconverted command" // as eAPI says it
 	}
 	b, err := json.MarshalIndent(v, "", "    ")
-	return string(b) + "\n", err
+	if err != nil {
+		return "", err.Error()
+	}
+	return string(b) + "\n", ""
 }
 
-func filterText(how, pattern, text string) (string, error) {
+func filterText(how, pattern, text string) (filtered, problem string) {
 	if pattern == "" {
-		return "", errors.New(errIncomplete)
+		return "", errIncomplete
 	}
-	// EOS matches without regard to case.
+	// EOS matches without regard to case (unverified).
 	re, err := regexp.Compile("(?i)" + pattern)
 	if err != nil {
-		return "", errors.New(errInvalid)
+		return "", errInvalid
 	}
 	if how == "section" {
-		return sections(text, re, true), nil
+		return sections(text, re, true), ""
 	}
 	var b strings.Builder
 	begun := false
@@ -353,7 +349,7 @@ func filterText(how, pattern, text string) (string, error) {
 			b.WriteString(l)
 		}
 	}
-	return b.String(), nil
+	return b.String(), ""
 }
 
 // sections returns the top-level lines, with what is indented below them, of

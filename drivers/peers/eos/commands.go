@@ -26,17 +26,16 @@ func globalGrammar() *grammar {
 	g.config("username name=WORD privilege p=<0-15>", setUser)
 	g.config("no username name=WORD", func(_ *cli, c *config, a args) string { delete(c.users, a.str("name")); return "" })
 	for _, l := range globalLines {
-		keep := l
-		g.config(l.pattern, func(_ *cli, c *config, a args) string { return keepGlobal(c, keep.pattern, keep.unique, a) })
-		if p, negative := strings.CutPrefix(l.pattern, "no "); negative {
-			g.config(p, func(_ *cli, c *config, a args) string { delete(c.globals, unique(l.pattern, l.unique, a)); return "" })
-			continue
-		}
-		if l.pattern == "ip routing" {
+		g.config(l.pattern, func(_ *cli, c *config, a args) string { return keepGlobal(c, l.pattern, l.unique, a) })
+		if strings.HasSuffix(l.pattern, "ip routing") {
 			continue // its opposite is a line of its own
 		}
+		if p, negative := strings.CutPrefix(l.pattern, "no "); negative {
+			g.config(p, func(_ *cli, c *config, _ args) string { delete(c.globals, l.pattern); return "" })
+			continue
+		}
 		g.config("no "+strings.Replace(l.pattern, "x=WORD", "[x=WORD]", 1), func(_ *cli, c *config, a args) string {
-			delete(c.globals, unique(keep.pattern, keep.unique, a))
+			delete(c.globals, unique(l.pattern, l.unique, a))
 			return ""
 		})
 	}

@@ -183,14 +183,14 @@ func TestWire(t *testing.T) {
 
 // TestPipelined types everything at once, as a fast driver does.
 func TestPipelined(t *testing.T) {
-	l := newLab(t, func(o *eos.Options) { o.RTT = 40 * time.Millisecond })
+	l := newLab(t, func(o *eos.Options) { o.RTT = 150 * time.Millisecond })
 	c := login(t, l.addr)
 	began := time.Now()
 	c.send("configure session s1\n" + strings.Join(mirrorLines, "\n") + "\nshow session-config diffs\ncommit\nshow hostname\n")
 	for !strings.Contains(c.until(promptAt), "FQDN") {
 	}
-	if took := time.Since(began); took > 200*time.Millisecond {
-		t.Errorf("six lines in one go took %v at a round trip of 40 ms", took)
+	if took := time.Since(began); took < 150*time.Millisecond || took > 450*time.Millisecond {
+		t.Errorf("six lines in one go took %v at a round trip of 150 ms", took)
 	}
 	if len(l.device.MonitorSessions()) != 1 {
 		t.Error("not committed")

@@ -20,14 +20,11 @@ import (
 type grammar struct{ root *node }
 
 type node struct {
-	word  string // keyword, or "" for a parameter
-	key   string
-	kind  string
-	low   uint64
-	high  uint64
-	kids  []*node
-	run   any // handler of a line that ends here; nil: the line is incomplete
-	index int
+	word      string // keyword, or "" for a parameter
+	key, kind string
+	low, high uint64 // of kind INT
+	kids      []*node
+	run       any // handler of a line that ends here; nil: the line is incomplete
 }
 
 // args are the words of a line that a pattern matched.

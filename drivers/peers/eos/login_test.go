@@ -62,6 +62,13 @@ func TestPromptsAndErrors(t *testing.T) {
 
 func TestLogin(t *testing.T) {
 	l := newLab(t, func(o *eos.Options) { o.LoginPrivilege = 1; o.EnableSecret = "s3cret"; o.Banner = "keep out\n" })
+	banner := ""
+	if c, err := ssh.Dial("tcp", l.addr, &ssh.ClientConfig{User: "admin", Auth: []ssh.AuthMethod{ssh.Password("admin")}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
+		BannerCallback: func(m string) error { banner = m; return nil }}); err != nil || banner != "keep out\n" {
+		t.Errorf("banner %q, %v", banner, err)
+	} else {
+		c.Close()
+	}
 	for _, tt := range []struct {
 		name, user, password string
 		ok                   bool
