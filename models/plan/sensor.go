@@ -107,6 +107,9 @@ func (r *resolver) commonTunnel(dev models.DeviceID, sensor models.Sensor, accep
 }
 
 func (r *resolver) canRSPAN(dev models.DeviceID, sensor models.Sensor) bool {
+	if _, managed := r.devices[sensor.At.Device]; !managed {
+		return false // it hangs on no device, or on one that is not managed
+	}
 	from, to := r.platforms(dev), r.platforms(sensor.At.Device)
 	return from != nil && to != nil &&
 		from.Capabilities().Has(models.FeatureRSPANSource) &&
