@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -158,7 +159,7 @@ func readSecretFile(name string) (text string, warnings []string, err error) {
 }
 
 func modeWarning(name string, fi os.FileInfo) string {
-	if fi.Mode().IsRegular() && fi.Mode().Perm()&0o044 != 0 {
+	if runtime.GOOS != "windows" && fi.Mode().IsRegular() && fi.Mode().Perm()&0o044 != 0 {
 		return fmt.Sprintf("%s can be read by others (mode %04o): chmod 600 it", name, fi.Mode().Perm())
 	}
 	return ""

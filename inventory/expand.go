@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"regexp"
-	"strings"
 
 	"github.com/a8m/envsubst/parse"
 )
@@ -14,6 +13,8 @@ import (
 var variable = regexp.MustCompile(`\$\$|\$\{\P{Nd}[^}\r\n]*\}|\$\{\P{Nd}[^}\r\n]*|\$[\pL_][\pL\p{Nd}_]*`)
 
 var plainVariable = regexp.MustCompile(`^\$(?:\{([\pL_][\pL\p{Nd}_]*)\}|([\pL_][\pL\p{Nd}_]*))$`)
+
+var variableName = regexp.MustCompile(`^\$\{[\pL\p{Nd}_]*`)
 
 // expandEnv replaces environment variables the way containerlab does before it
 // reads the YAML: in the whole text, comments too; a variable without a value and
@@ -51,7 +52,8 @@ func expandEnv(file string, text []byte, env []string, found *findings) (out []b
 			s, err := p.Parse(string(v))
 			if err != nil {
 				col := 1 + len([]rune(string(line[:max(0, bytes.Index(line, v))])))
-				found.add(Position{File: file, Line: no + 1, Column: col}, "", ruleEnv, "environment variable %s: %s", strings.TrimSpace(string(v)), err)
+				name := variableName.FindString(string(v)) // not what follows: a default may be a secret
+				found.add(Position{File: file, Line: no + 1, Column: col}, "", ruleEnv, "environment variable %s: %s", name, err)
 				return v
 			}
 			return []byte(s)

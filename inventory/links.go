@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -132,7 +133,7 @@ func (b *topologyBuilder) short(l *TopologyLink, raw *clabLink, path string) {
 	if special >= 0 {
 		l.A, l.B = end(1-special), hostEnd(l.Type, ports[special])
 		if l.Type != LinkMacvlan {
-			b.unique(l.B, b.doc.position(find(list, special)), path)
+			b.unique(l.B, b.doc.position(find(list, special)), fmt.Sprintf("%s.endpoints[%d]", path, special))
 		}
 		return
 	}
@@ -240,13 +241,30 @@ func (b *topologyBuilder) end(node, port string, at *yaml.Node, path string) End
 
 // unique reports an interface that two links use.
 func (b *topologyBuilder) unique(e Endpoint, at Position, path string) bool {
-	key := e.Node + ":" + orElse(e.Interface.Linux, e.Interface.Name)
+	port := orElse(e.Interface.Linux, e.Interface.Name)
+	key := e.Node + ":" + port
+	if b.onHost(e.Node) {
+		key = hostNode + ":" + port // one network namespace (core/config.go verifyRootNetNSLinks)
+	}
 	if first, ok := b.ends[key]; ok {
-		b.found.add(at, path, ruleDuplicate, "%s is used by another link already, in line %d", key, first.Line)
+		b.found.add(at, path, ruleDuplicate, "%s:%s is used by another link already, in line %d", e.Node, port, first.Line)
 		return false
 	}
 	b.ends[key] = at
 	return true
+}
+
+// onHost reports whether the ports of a node are interfaces of the lab's host.
+func (b *topologyBuilder) onHost(node string) bool {
+	n, ok := b.t.byName[node]
+	if !ok {
+		return true // host or mgmt-net
+	}
+	switch n.Kind {
+	case "bridge", "ovs-bridge", "host":
+		return n.NetworkMode == ""
+	}
+	return false
 }
 
 // resolveInterface gives the three names of a port as a topology may write it.
@@ -262,7 +280,7 @@ func (n *Node) resolveInterface(name string) (Interface, error) {
 	if err != nil {
 		return Interface{}, err
 	}
-	if linux == "eth0" && n.kind.platform == PlatformLinux && strings.ToLower(n.NetworkMode) != "none" {
+	if (linux == "eth0" || linux == "mgmt0" && n.Platform == PlatformSRL) && !slices.Contains([]string{"bridge", "ovs-bridge", "host"}, n.Kind) && strings.ToLower(n.NetworkMode) != "none" {
 		return Interface{}, fmt.Errorf("interface %q belongs to the management network unless network-mode is none", name)
 	}
 	nos := ln.nos(linux)

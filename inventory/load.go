@@ -70,7 +70,8 @@ type loader struct {
 	external map[string]bool
 	topo     map[string]bool // files that were read
 	defaults []layer
-	chains   map[string][]layer // memo of groups
+	chains   map[string][]layer  // memo of groups
+	patterns map[string][]string // memo of ports
 	// unusable tells that a file could not be read, so that names it may define are
 	// not reported as unknown.
 	unusable bool
@@ -154,11 +155,11 @@ func (l *loader) build() {
 		f := &l.files[i]
 		l.define(f)
 		if f.Defaults != nil {
-			l.defaults = append(l.defaults, layer{settings: *f.Defaults, doc: f.doc, node: find(f.doc.root, "defaults"), path: "defaults"})
+			l.defaults = append(l.defaults, layer{settings: f.Defaults, doc: f.doc, node: find(f.doc.root, "defaults"), path: "defaults"})
 		}
 	}
 	l.checkReferences()
-	l.chains = map[string][]layer{}
+	l.chains, l.patterns = map[string][]layer{}, map[string][]string{}
 	l.labDevices()
 	l.devices()
 	l.linkAll()
@@ -217,7 +218,7 @@ func (l *loader) checkReferences() {
 	}
 	for i := range l.defaults {
 		d := &l.defaults[i]
-		l.checkSettings(&d.settings, d.doc, d.node, d.path)
+		l.checkSettings(d.settings, d.doc, d.node, d.path)
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.jumps)) {
 		j := l.jumps[name]

@@ -326,6 +326,27 @@ func TestAccessHidesSecrets(t *testing.T) {
 	}
 }
 
+// Findings about secrets, and about what a password was mistyped as, do not show it.
+func TestFindingsHideSecrets(t *testing.T) {
+	for _, give := range []string{"hunter2", "[hunter2]", "{hunter2x: 1, env: {hunter2: hunter2}}"} {
+		for _, plain := range []bool{false, true} {
+			file := write(t, "inv.yml", "apiVersion: spanctl/v1\nkind: Inventory\ncredentials: {c: {password: "+give+"}}\n")
+			_, err := LoadInventory([]string{file}, Options{AllowPlaintext: plain})
+			if err != nil && strings.Contains(strings.ReplaceAll(err.Error(), "hunter2x", ""), "hunter2") {
+				t.Errorf("%s: the secret is printed: %v", give, err)
+			}
+		}
+	}
+	file := write(t, "inv.yml", "apiVersion: spanctl/v1\nkind: Inventory\ndevices: [{name: a, platform: sonic, credentials: {password: 8151}}]\n")
+	inv, err := LoadInventory([]string{file}, Options{AllowPlaintext: true})
+	if err != nil {
+		t.Fatalf("a number as password: %v", err)
+	}
+	if a, _ := inv.Access("a"); a.Credential.Password.Literal.Reveal() != "8151" {
+		t.Error("a number as password was not taken as text")
+	}
+}
+
 func BenchmarkLoadInventory(b *testing.B) {
 	for _, n := range []int{1000, 10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -200,9 +200,7 @@ func (r *Reference) decodeNode(d *decoder, n *yaml.Node, p *path) {
 			d.rulef(n, p, rulePlaintext, "a secret must not stand in the file: give {env: NAME}, {file: NAME}, {command: [...]} or {keyring: {...}}, or allow it with --allow-plaintext")
 			return
 		}
-		var s string
-		d.at(n, &s, p)
-		*r = Reference{Literal: NewSecret(s)}
+		*r = Reference{Literal: NewSecret(n.Value)} // a number too: an error would show it
 		return
 	}
 	var s referenceSpec

@@ -160,7 +160,7 @@ func loadTopology(path string, opts TopologyOptions, found *findings) *Topology 
 	}
 	b := topologyBuilder{raw: raw, doc: doc, found: found}
 	t := b.build(file)
-	if t == nil || len(found.list) > bad {
+	if t == nil || len(found.list[bad:].Errors()) > 0 {
 		return nil
 	}
 	data := opts.Data
@@ -272,6 +272,9 @@ func (b *topologyBuilder) build(file string) *Topology {
 	root := b.doc.position(b.doc.root)
 	if b.raw.Name == "" {
 		b.found.add(root, "name", ruleMissing, "is missing")
+	}
+	if strings.Contains(b.raw.Name, "__git") {
+		b.found.warn(b.at("name"), "name", ruleValue, "containerlab puts the branch or hash of the Git repository in: the names of nodes may be wrong")
 	}
 	if b.raw.Topology == nil || len(b.raw.Topology.Nodes) == 0 {
 		b.found.add(root, "topology.nodes", ruleMissing, "names no nodes")

@@ -154,6 +154,12 @@ func TestTopologyFindings(t *testing.T) {
 			`FILE:8:27: topology.links[1].endpoints[1]: b (kind srl): interface "ethernet-0/1": line cards, ports and channels begin at 1`}},
 		{"alias and Linux name are one port", nodes + "  links:\n    - endpoints: [a:eth1, b:ethernet-1/1]\n    - endpoints: [a:eth2, b:e1-1]\n", []string{
 			"FILE:8:27: topology.links[1].endpoints[1]: b:e1-1 is used by another link already, in line 7"}},
+		{"names on the host", "name: x\ntopology:\n  nodes:\n    a: {kind: ceos}\n    br1: {kind: bridge}\n    br2: {kind: ovs-bridge}\n  links:\n    - endpoints: [a:eth1, br1:p1]\n    - endpoints: [a:eth2, br2:p1]\n    - endpoints: [a:eth3, host:p1]\n", []string{
+			"FILE:9:27: topology.links[1].endpoints[1]: br2:p1 is used by another link already, in line 8",
+			"FILE:10:27: topology.links[2].endpoints[1]: host:p1 is used by another link already, in line 8"}},
+		{"management interfaces", "name: x\ntopology:\n  nodes:\n    a: {kind: linux}\n    b: {kind: srl}\n    c: {kind: linux, network-mode: none}\n  links:\n    - endpoints: [a:eth0, b:mgmt0]\n    - endpoints: [c:eth0, a:eth1]\n", []string{
+			`FILE:8:19: topology.links[0].endpoints[0]: a (kind linux): interface "eth0" belongs to the management network unless network-mode is none`,
+			`FILE:8:27: topology.links[0].endpoints[1]: b (kind srl): interface "mgmt0" belongs to the management network unless network-mode is none`}},
 		{"extended links", nodes + "  links:\n    - {type: vteh, endpoints: []}\n    - {type: host, endpoint: {node: a, interface: eth1}}\n    - {type: vxlan, host-interface: x}\n    - {type: veth, endpoints: [{node: a, interface: eth2, mac: zz, ipv4: 10.0.0.1}, {node: b}]}\n", []string{
 			`FILE:7:14: topology.links[0].type: unknown link type "vteh"`,
 			"FILE:8:7: topology.links[1].host-interface: is missing",
@@ -163,7 +169,7 @@ func TestTopologyFindings(t *testing.T) {
 			`FILE:10:74: topology.links[3].endpoints[0].ipv4: "10.0.0.1" is no IPv4 prefix such as 192.0.2.1/24`,
 			"FILE:10:85: topology.links[3].endpoints[1].interface: is missing"}},
 		{"template", nodes + "{{- range seq 1 2 }}\n", []string{"FILE:6:1: is a Go template: read the topology that containerlab makes of it"}},
-		{"open variable", "name: x${Y\n", []string{"FILE:1:8: environment variable ${Y: closing brace expected"}},
+		{"open variable", "name: x${Y:-hunter2\n", []string{"FILE:1:8: environment variable ${Y: closing brace expected"}},
 		{"line after a variable with line ends", "# $TWO\nname: x\nbad: 1\ntopology: {nodes: {a: {kind: linux}}}\n", []string{"FILE:3:1: bad: unknown key"}},
 		{"anchor that holds itself", "name: x\ntopology: &t\n  nodes: {a: {kind: linux, config: {vars: {x: *t}}}}\n", []string{"FILE:2:11: topology.nodes.a.config.vars.x: anchor 't' value contains itself"}},
 	}
