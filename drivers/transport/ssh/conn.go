@@ -39,8 +39,9 @@ type Conn struct {
 	st      *stream
 	sp      *splitter
 
-	ready bool // the terminal is prepared
-	paged bool // it pages in spite of that
+	ready  bool   // the terminal is prepared
+	paged  bool   // it pages in spite of that
+	denied string // how it refused more rights
 
 	mu         sync.Mutex
 	dead       error // why the connection is of no more use

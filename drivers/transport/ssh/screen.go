@@ -1,6 +1,9 @@
 package ssh
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // cancel (ASCII CAN) in cleaned output means: the line so far is void, what
 // follows is the line anew. A device cannot send it, since screen drops it.
@@ -12,7 +15,7 @@ const cancel = 0x18
 // input. The zero value is an empty screen.
 type screen struct {
 	line  []byte // the current line as the terminal shows it
-	at    int    // cursor, a byte offset in line
+	at    int    // cursor, a byte offset in line, or beyond its end
 	given int    // bytes of line that were given out
 	void  bool   // what was given out of line is no longer true
 	esc   escState
@@ -91,11 +94,20 @@ func (s *screen) give(dst []byte) []byte {
 }
 
 func (s *screen) put(c byte) {
+	for s.at > len(s.line) {
+		s.line = append(s.line, ' ')
+	}
 	if s.at == len(s.line) {
 		s.line = append(s.line, c)
-	} else if s.line[s.at] != c {
-		s.line[s.at] = c
-		s.touch(s.at)
+	} else {
+		if s.line[s.at] != c {
+			s.line[s.at] = c
+			s.touch(s.at)
+		}
+		if c == ' ' && s.at == len(s.line)-1 {
+			// Erased by spaces, as pagers do: spaces at the end are nothing.
+			s.cutTo(len(bytes.TrimRight(s.line, " ")))
+		}
 	}
 	s.at++
 }
@@ -111,17 +123,17 @@ func (s *screen) touch(i int) {
 func (s *screen) left(n int) {
 	for ; n > 0 && s.at > 0; n-- {
 		s.at--
-		for s.at > 0 && !utf8.RuneStart(s.line[s.at]) {
+		for s.at > 0 && s.at < len(s.line) && !utf8.RuneStart(s.line[s.at]) {
 			s.at--
 		}
 	}
 }
 
-func (s *screen) truncate(n int) {
-	s.line = s.line[:n]
-	s.at = min(s.at, n)
-	if n < s.given {
-		s.void = true
+// cutTo makes the line n bytes long, if it is longer.
+func (s *screen) cutTo(n int) {
+	if n < len(s.line) {
+		s.touch(n)
+		s.line = s.line[:n]
 	}
 }
 
@@ -194,14 +206,14 @@ func (s *screen) control(c byte) {
 	case 'K', 'J': // erase in line, in display
 		switch n {
 		case 0:
-			s.truncate(s.at)
+			s.cutTo(s.at)
 		case 1:
 			for i := range min(s.at+1, len(s.line)) {
 				s.line[i] = ' '
 			}
 			s.touch(0)
 		case 2:
-			s.truncate(0)
+			s.cutTo(0)
 		}
 	case 'H', 'f': // home, of a cleared screen
 		s.at = 0

@@ -288,24 +288,28 @@ func (c *switchCLI) answer(line string) string {
 	return "% Invalid input\n"
 }
 
-// testProfile fits switchCLI.
+// compiled fits switchCLI.
+var compiled = transport.Profile{
+	Name:      "test",
+	Prompt:    regexp.MustCompile(`^(?P<host>[\w.\-#>]{1,63}?)(\([\w\-/:.]{1,63}\))?[>#]\s?$`),
+	Exec:      regexp.MustCompile(`^[\w.\-#>]{1,63}#\s?$`),
+	Open:      []string{"terminal length 0", "terminal width 32767"},
+	Home:      "end",
+	Privilege: &transport.Privilege{Unprivileged: regexp.MustCompile(`^[\w.\-#]{1,63}>\s?$`), Command: "enable", Question: regexp.MustCompile(`^Password:\s?$`)},
+	Refused:   []*regexp.Regexp{regexp.MustCompile(`^% `)},
+	Busy:      []*regexp.Regexp{regexp.MustCompile(`locked by`)},
+	Async:     regexp.MustCompile(`^\*?\w{3} [ \d]\d \d\d:\d\d:\d\d.*%[A-Z0-9_]+-\d-`),
+	Pager:     regexp.MustCompile(`^ ?--More--\s?$`),
+	Questions: []transport.Question{
+		{Pattern: regexp.MustCompile(`\[(y/n|confirm|yes/no)\]:?\s?$`), Refuse: "n"},
+	},
+	Marker: "   ", Hot: "?", EarlyInput: true, Columns: 32767,
+}
+
+// testProfile gives a copy of compiled, to change.
 func testProfile() *transport.Profile {
-	return &transport.Profile{
-		Name:      "test",
-		Prompt:    regexp.MustCompile(`^(?P<host>[\w.\-#>]{1,63}?)(\([\w\-/:.]{1,63}\))?[>#]\s?$`),
-		Exec:      regexp.MustCompile(`^[\w.\-#>]{1,63}#\s?$`),
-		Open:      []string{"terminal length 0", "terminal width 32767"},
-		Home:      "end",
-		Privilege: &transport.Privilege{Unprivileged: regexp.MustCompile(`^[\w.\-#]{1,63}>\s?$`), Command: "enable", Question: regexp.MustCompile(`^Password:\s?$`)},
-		Refused:   []*regexp.Regexp{regexp.MustCompile(`^% `)},
-		Busy:      []*regexp.Regexp{regexp.MustCompile(`locked by`)},
-		Async:     regexp.MustCompile(`^\*?\w{3} [ \d]\d \d\d:\d\d:\d\d.*%[A-Z0-9_]+-\d-`),
-		Pager:     regexp.MustCompile(`^ ?--More--\s?$`),
-		Questions: []transport.Question{
-			{Pattern: regexp.MustCompile(`\[(y/n|confirm|yes/no)\]:?\s?$`), Refuse: "n"},
-		},
-		Marker: "   ", Hot: "?", EarlyInput: true, Columns: 32767,
-	}
+	p := compiled
+	return &p
 }
 
 func secret(s string) Secret {

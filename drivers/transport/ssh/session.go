@@ -99,8 +99,13 @@ func (c *Conn) opening() []typedLine {
 
 // opened handles the answer to an opening line.
 func (c *Conn) opened(line, text string) {
-	if text != "" {
-		c.log.Info("preparing the terminal", "line", line, "reply", firstLine(text))
+	no, _ := c.refusal(text)
+	if no && c.p.Privilege != nil && line == c.p.Privilege.Command {
+		c.denied = text
+		return
+	}
+	if no {
+		c.log.Warn("the device does not let the terminal be prepared", "line", line, "reply", firstLine(text))
 	}
 }
 
@@ -120,6 +125,9 @@ func (c *Conn) prepare(ctx context.Context) error {
 func (c *Conn) checkRights() error {
 	v := c.p.Privilege
 	if prompt, ok := c.sp.waiting(); v != nil && ok && v.Unprivileged.MatchString(prompt) {
+		if c.denied != "" {
+			return c.noRights(c.denied)
+		}
 		return c.noRights("the prompt is still " + prompt)
 	}
 	return nil

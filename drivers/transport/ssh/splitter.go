@@ -20,7 +20,9 @@ const minCutHost = 10
 //
 // The rules: an answer begins after the line that is a prompt followed by what
 // was typed, and ends before the next such line. The last answer ends at a prompt
-// with nothing after it, once the echo of every typed line was seen.
+// with nothing after it, once the echo of every typed line was seen. So the one
+// thing that an answer cannot hold is the prompt of this very host followed by
+// exactly the next line that was typed.
 type splitter struct {
 	p    *transport.Profile
 	host string // learned from the first prompt that carried an echo
@@ -94,9 +96,7 @@ func (s *splitter) next(quiet bool) event {
 		if i < 0 {
 			return s.atTail(quiet)
 		}
-		if s.paged == s.scan {
-			i = s.endPaged(i)
-		}
+		s.paged = -1
 		at := s.scan
 		line := s.buf[at : at+i]
 		s.scan = at + i + 1
@@ -104,16 +104,6 @@ func (s *splitter) next(quiet bool) event {
 			return e
 		}
 	}
-}
-
-// endPaged tidies a line of i bytes that a pager was shown on, now that it is
-// whole: what is left of its erasing. It gives the new length.
-func (s *splitter) endPaged(i int) int {
-	s.paged = -1
-	line := s.buf[s.scan : s.scan+i]
-	keep := len(bytes.TrimRight(line, " "))
-	s.buf = append(s.buf[:s.scan+keep], s.buf[s.scan+i:]...)
-	return keep
 }
 
 // look judges the whole line that begins at offset at.
@@ -221,9 +211,6 @@ func (s *splitter) drop(n int) {
 // atTail judges the line that has not ended.
 func (s *splitter) atTail(quiet bool) event {
 	t := s.buf[s.scan:]
-	if s.paged == s.scan {
-		t = bytes.TrimRight(t, " ") // what is left of erasing the pager
-	}
 	if len(t) == 0 || len(t) > maxPrompt || !s.open {
 		return event{}
 	}
