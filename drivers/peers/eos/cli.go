@@ -183,7 +183,7 @@ func (x *cli) target() *config {
 	case m.scratch != nil:
 		return *m.scratch
 	case m.session != nil:
-		return m.session.candidate
+		return m.session.shown()
 	}
 	return x.d.running
 }

@@ -113,6 +113,8 @@ var globalLines = []struct {
 	{"no ip routing", 3, true},
 	{"ip routing vrf x=WORD", 4, true},
 	{"ip route x=LINE", 9, true},
+	{"ipv6 unicast-routing", 2, true},
+	{"ipv6 route x=LINE", 9, true},
 	{"ntp x=LINE", 9, true},
 }
 

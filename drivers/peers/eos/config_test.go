@@ -1,6 +1,7 @@
 package eos_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spanctl/spanctl/drivers/peers/eos"
 	"github.com/spanctl/spanctl/drivers/peers/fabric"
+	"github.com/spanctl/spanctl/internal/require"
 )
 
 // TestRunningConfig loads a configuration such as labs start switches with, in
@@ -171,6 +173,28 @@ end
 	}
 	if d := cmp.Diff(map[uint16]fabric.VLAN{10: {}, 11: {}, 12: {}, 30: {}}, got.VLANs); d != "" {
 		t.Errorf("VLANs (-want +got):\n%s", d)
+	}
+}
+
+// TestContainerlabStartup loads what containerlab itself wrote for a cEOS node.
+func TestContainerlabStartup(t *testing.T) {
+	text, err := os.ReadFile(require.Vendor(t, "transcripts", "containerlab", "deployed", "mirrorfab", "leaf-eos.startup-config"))
+	must(t, err)
+	var lines []string
+	for _, l := range strings.Split(string(text), "\n") {
+		if !strings.HasPrefix(l, "//") { // containerlab's, not EOS's
+			lines = append(lines, l)
+		}
+	}
+	l := newLab(t, func(o *eos.Options) { o.Management = "Management0"; o.StartupConfig = strings.Join(lines, "\n") })
+	got := l.device.RunningConfig()
+	for _, want := range []string{
+		"hostname leaf-eos\n", "service routing protocols model multi-agent\n", "ip route 0.0.0.0/0 172.31.250.1\n", "ipv6 route ::0/0 3fff:172:31:250::1\n",
+		"interface Management0\n   ip address 172.31.250.21/0\n", "management api gnmi\n   transport grpc default\n", "management api http-commands\n   no shutdown\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in:\n%s", want, got)
+		}
 	}
 }
 

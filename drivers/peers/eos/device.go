@@ -110,11 +110,11 @@ type Device struct {
 	mu       sync.Mutex
 	running  *config
 	startup  string // as "show startup-config" prints it
-	hidden   string // host name before any is configured
 	sessions map[string]*session
-	order    []string // names of sessions in the order of their making
-	armed    *session // the session with a running commit timer
-	serial   int      // of unnamed sessions, terminals and connections
+	order    []string          // names of sessions in the order of their making
+	armed    *session          // the session with a running commit timer
+	serial   int               // of unnamed sessions, terminals and connections
+	users    map[*cli]struct{} // shells and commands that run now
 	wire     []WireLine
 	faults   faults
 }
@@ -130,7 +130,7 @@ func New(o Options) (*Device, error) {
 		}
 	}
 	o.defaults()
-	d := &Device{opts: o, clock: o.Clock, booted: o.Clock.Now(), sessions: map[string]*session{}, hidden: o.Hostname}
+	d := &Device{opts: o, clock: o.Clock, booted: o.Clock.Now(), sessions: map[string]*session{}, users: map[*cli]struct{}{}}
 	ports := o.Switch.Ports()
 	for _, p := range ports {
 		if names, used := parseInterfaces([]string{p}); used != 1 || len(names) != 1 || names[0] != p || !strings.HasPrefix(p, "Ethernet") {
@@ -199,7 +199,7 @@ func (d *Device) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.armed != nil {
-		d.armed.timer.Stop()
+		d.armed.stop()
 		d.armed = nil
 	}
 }

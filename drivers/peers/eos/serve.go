@@ -18,7 +18,13 @@ func (d *Device) handle(s *sshd.Session) int {
 	if d.opts.LoginPrivilege >= 15 {
 		x.priv = 15
 	}
+	d.users[x] = struct{}{}
 	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		delete(d.users, x)
+		d.mu.Unlock()
+	}()
 	if s.Command != "" {
 		return d.command(x, s)
 	}

@@ -3,6 +3,7 @@ package eos
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -83,9 +84,7 @@ func (d *Device) commit(s *session, user string, timer time.Duration, ignoreTime
 			d.arm(s, timer)
 			return ""
 		}
-		if s.timer != nil {
-			s.timer.Stop()
-		}
+		s.stop()
 		d.armed = nil
 		d.finish(s, user)
 		return ""
@@ -117,9 +116,7 @@ func (d *Device) commit(s *session, user string, timer time.Duration, ignoreTime
 }
 
 func (d *Device) arm(s *session, after time.Duration) {
-	if s.timer != nil {
-		s.timer.Stop()
-	}
+	s.stop()
 	s.due = d.clock.Now().Add(after)
 	// due tells this timer from one that a later commit replaced.
 	due := s.due
@@ -132,12 +129,17 @@ func (d *Device) arm(s *session, after time.Duration) {
 	})
 }
 
-// rollBack puts the configuration from before a timed commit back. The session
-// is gone then (unverified: that EOS does not show it any longer).
-func (d *Device) rollBack(s *session) string {
+// stop ends the commit timer, if there is one.
+func (s *session) stop() {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
+}
+
+// rollBack puts the configuration from before a timed commit back. The session
+// is gone then (unverified: that EOS does not show it any longer).
+func (d *Device) rollBack(s *session) string {
+	s.stop()
 	d.armed = nil
 	d.forgetSession(s)
 	if err := d.activate(s.before); err != nil {
@@ -212,14 +214,10 @@ func newSessionGrammar() *grammar {
 		return say(x.d.abort(s))
 	}))
 	g.add("rollback clean-config", execFunc(func(x *cli, _ args) answer {
-		x.leaveTo(1)
-		x.modes[0].session.candidate = newConfig(x.d.opts.Switch.Ports(), x.d.opts.Management)
-		return say("")
+		return say(x.replace(newConfig(x.d.opts.Switch.Ports(), x.d.opts.Management)))
 	}))
 	g.add("copy running-config session-config", execFunc(func(x *cli, _ args) answer {
-		x.leaveTo(1)
-		x.modes[0].session.candidate = x.d.running.clone()
-		return say("")
+		return say(x.replace(x.d.running.clone()))
 	}))
 	g.add("show session-config", execFunc(func(x *cli, _ args) answer {
 		s := x.modes[0].session
@@ -229,6 +227,15 @@ func newSessionGrammar() *grammar {
 	return g
 }
 
+// replace puts another configuration into the session.
+func (x *cli) replace(c *config) string {
+	if out := x.leaveTo(1); out != "" {
+		return out
+	}
+	return x.store(x.modes[0], c)
+}
+
+// shown is what the session holds; nothing once it was committed.
 func (s *session) shown() *config {
 	if s.candidate == nil {
 		return newConfig(nil, "")
@@ -284,9 +291,17 @@ func (d *Device) sessionsAnswer(detail bool, x *cli) answer {
 		s := d.sessions[name]
 		mark, user, terminal := " ", "", ""
 		instances := map[string]any{}
-		if len(x.modes) > 0 && x.modes[0].session == s {
-			mark, user, terminal = "*", x.user, x.terminal
-			instances[itoa(x.id)] = map[string]any{"user": x.user, "terminal": x.terminal, "currentTerminal": true}
+		for _, u := range slices.SortedFunc(maps.Keys(d.users), func(a, b *cli) int { return a.id - b.id }) {
+			if len(u.modes) == 0 || u.modes[0].session != s {
+				continue
+			}
+			if user == "" || u == x {
+				user, terminal = u.user, u.terminal
+			}
+			if u == x {
+				mark = "*"
+			}
+			instances[itoa(u.id)] = map[string]any{"user": u.user, "terminal": u.terminal, "currentTerminal": u == x}
 		}
 		state := string(s.state)
 		if s.state == stateTimer {

@@ -226,6 +226,45 @@ func TestLostConnectionLeavesSession(t *testing.T) {
 	}
 }
 
+// TestTwoInOneSession has a second terminal in a session that the first one
+// commits.
+func TestTwoInOneSession(t *testing.T) {
+	l := newLab(t, nil)
+	a, b := login(t, l.addr), login(t, l.addr)
+	b.out("terminal length 0")
+	a.ok("configure session s1", mirrorLines[0])
+	b.ok("configure session s1", mirrorLines[1])
+	var got struct {
+		Sessions map[string]struct {
+			Instances map[string]struct{ CurrentTerminal bool }
+		}
+	}
+	read(t, b, "show configuration sessions | json", &got)
+	current := 0
+	for _, i := range got.Sessions["s1"].Instances {
+		if i.CurrentTerminal {
+			current++
+		}
+	}
+	if n := len(got.Sessions["s1"].Instances); n != 2 || current != 1 {
+		t.Errorf("%d terminals in the session, %d of them this one", n, current)
+	}
+	a.ok("commit")
+	if got := l.device.MonitorSessions(); len(got) != 1 || len(got[0].Sources) != 1 || len(got[0].Destinations) != 1 {
+		t.Errorf("committed: %+v", got)
+	}
+	before := l.device.RunningConfig()
+	for _, line := range []string{"hostname late", "interface Ethernet1", "rollback clean-config", "copy running-config session-config", "commit"} {
+		if got := b.out(line); !strings.HasPrefix(got, "% Session s1 is ") {
+			t.Errorf("%q after the commit answered %q", line, got)
+		}
+	}
+	b.ok("abort")
+	if d := cmp.Diff(before, l.device.RunningConfig()); d != "" {
+		t.Errorf("(-before +now):\n%s", d)
+	}
+}
+
 func TestPendingLimit(t *testing.T) {
 	l := newLab(t, func(o *eos.Options) { o.MaxPending = 2 })
 	c := login(t, l.addr)
