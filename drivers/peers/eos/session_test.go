@@ -254,7 +254,7 @@ func TestTwoInOneSession(t *testing.T) {
 		t.Errorf("committed: %+v", got)
 	}
 	before := l.device.RunningConfig()
-	for _, line := range []string{"hostname late", "interface Ethernet1", "rollback clean-config", "copy running-config session-config", "commit"} {
+	for _, line := range []string{"hostname late", "vlan 9", "rollback clean-config", "copy running-config session-config", "commit"} {
 		if got := b.out(line); !strings.HasPrefix(got, "% Session s1 is ") {
 			t.Errorf("%q after the commit answered %q", line, got)
 		}
