@@ -101,14 +101,17 @@ func writeInventory(path string, t *inventory.Topology, b *built, addresses map[
 	return writeFile(path, append([]byte(head), text...), 0o644)
 }
 
-// plainLabels are the labels as the inventory names them.
+// plainLabels are the labels as the inventory names those of a topology: spanctl's
+// own without their prefix, too.
 func plainLabels(n *inventory.Node) map[string]string {
 	out := map[string]string{}
 	for k, v := range n.Labels {
-		for _, prefix := range []string{"spanctl.", "spanctl-"} {
-			k = strings.TrimPrefix(k, prefix)
-		}
 		out[k] = v
+		for _, prefix := range []string{"spanctl.", "spanctl-"} {
+			if plain, ok := strings.CutPrefix(k, prefix); ok {
+				out[plain] = v
+			}
+		}
 	}
 	return out
 }
