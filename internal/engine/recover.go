@@ -235,16 +235,17 @@ func (r *run) eachEntry(ctx context.Context, entries []store.Entry, good Outcome
 
 func (r *run) finishDevice(ctx context.Context, intent string, en store.Entry) error {
 	cp := *en.Checkpoint
-	cerr := r.confirm(ctx, intent, en.Wave, cp)
-	if cerr == nil {
-		return r.makeAgain(ctx, cp)
+	if err := r.confirm(ctx, intent, en.Wave, cp); err != nil {
+		var de *drivers.Error
+		if !errors.As(err, &de) || connectionLost(de) {
+			return err
+		}
+		// Refused, and the device does not show the change: its time was up.
 	}
-	var de *drivers.Error
-	if !errors.As(cerr, &de) || connectionLost(de) {
-		return cerr
+	if err := r.makeAgain(ctx, cp); err != nil {
+		return err
 	}
-	// Refused, and the device does not show the change: its time was up.
-	return r.makeAgain(ctx, cp)
+	return r.save(ctx, intent, en.Wave, cp, store.Verified, nil)
 }
 
 // makeAgain makes what the device does not show of cp, without a timer.
