@@ -131,7 +131,8 @@ func byNeed(intents []string, byIntent map[string]map[models.DeviceID]*models.Ch
 		})
 	}
 	unblocks := make([][]int, len(intents))
-	waits := make([]int, len(intents))
+	needs := make([][]int, len(intents)) // the reverse
+	waits := make([]int, len(intents))   // how many of needs are not done
 	for i := range intents {
 		each(i, func(ch models.Change) {
 			if ch.After != nil {
@@ -140,6 +141,7 @@ func byNeed(intents []string, byIntent map[string]map[models.DeviceID]*models.Ch
 					for _, by := range freedBy[r] {
 						if by != i {
 							unblocks[by] = append(unblocks[by], i)
+							needs[i] = append(needs[i], by)
 							waits[i]++
 						}
 					}
@@ -156,11 +158,11 @@ func byNeed(intents []string, byIntent map[string]map[models.DeviceID]*models.Ch
 	out := make([]int, 0, len(intents))
 	done := make([]bool, len(intents))
 	for stuck := 0; len(out) < len(intents); {
-		if len(ready) == 0 { // a ring: its first goes first
+		if len(ready) == 0 {
 			for done[stuck] {
 				stuck++
 			}
-			ready = append(ready, stuck)
+			ready = append(ready, firstOfRing(stuck, needs, done))
 		}
 		i := heap.Pop(&ready).(int)
 		if done[i] {
@@ -175,6 +177,27 @@ func byNeed(intents []string, byIntent map[string]map[models.DeviceID]*models.Ch
 		}
 	}
 	return out
+}
+
+// firstOfRing goes from one that waits to what it waits for, until that closes a
+// ring, and gives the first of the ring.
+func firstOfRing(at int, needs [][]int, done []bool) int {
+	var path []int
+	place := make(map[int]int)
+	for {
+		if begin, again := place[at]; again {
+			return slices.Min(path[begin:])
+		}
+		place[at] = len(path)
+		path = append(path, at)
+		next := -1 // the first: needs are in no order
+		for _, by := range needs[at] {
+			if !done[by] && (next < 0 || by < next) {
+				next = by
+			}
+		}
+		at = next
+	}
 }
 
 type intHeap []int
