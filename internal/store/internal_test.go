@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -229,6 +230,79 @@ func TestMigrations(t *testing.T) {
 	}
 	if d := cmp.Diff([]int{2}, got); d != "" {
 		t.Errorf("rows (-want +got):\n%s", d)
+	}
+}
+
+// TestDurable looks at what makes a write survive a power cut, which no test here
+// can make.
+func TestDurable(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "state.db"), Options{})
+	for pragma, want := range map[string]string{
+		"journal_mode": "wal", "synchronous": "2", "fullfsync": "1", "foreign_keys": "1", "busy_timeout": "15000", "trusted_schema": "0",
+	} {
+		// Both of the writer and of another connection of the pool.
+		for name, run := range map[string]func(context.Context, func(*tx) error) error{"writer": s.write, "reader": s.read} {
+			var got string
+			if err := run(t.Context(), func(t *tx) error {
+				_, err := t.row(`PRAGMA `+pragma, nil, &got)
+				return err
+			}); err != nil || got != want {
+				t.Errorf("%s of the %s is %q, %v; want %q", pragma, name, got, err, want)
+			}
+		}
+	}
+}
+
+// TestOneFailureCostsOthersNothing has writes share a transaction with one that
+// fails after it has written.
+func TestOneFailureCostsOthersNothing(t *testing.T) {
+	s := openAt(t, Memory, Options{})
+	block, blocked := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { // so that the others gather behind it
+		_ = s.write(t.Context(), func(*tx) error {
+			close(blocked)
+			<-block
+			return nil
+		})
+	})
+	<-blocked
+	touched := func(dev string, fail error) func(*tx) error {
+		return func(t *tx) error { return errors.Join(touch(t, "r", models.DeviceID(dev)), fail) }
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	errs := make([]error, 4)
+	for i, f := range []func(*tx) error{touched("a", nil), touched("b", errAny), touched("c", nil), touched("d", nil)} {
+		ctx := t.Context()
+		if i == 3 {
+			ctx = canceled
+		}
+		wg.Go(func() {
+			errs[i] = s.write(ctx, f)
+			if i == 3 {
+				close(block) // the canceled one returns while the writer is busy
+			}
+		})
+	}
+	for waiting := 0; waiting < 4; time.Sleep(time.Millisecond) {
+		s.queue.mu.Lock()
+		waiting = len(s.queue.jobs)
+		s.queue.mu.Unlock()
+	}
+	cancel()
+	wg.Wait()
+	if !errors.Is(errs[3], context.Canceled) {
+		t.Errorf("the canceled write: %v", errs[3])
+	}
+	if d := cmp.Diff([]bool{true, false, true}, []bool{errs[0] == nil, errs[1] == nil, errs[2] == nil}); d != "" {
+		t.Errorf("writes that succeed (-want +got):\n%s", d)
+	}
+	got, err := s.NextEdits(t.Context(), "", "a", "b", "c", "d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(map[models.DeviceID]int64{"a": 2, "b": 1, "c": 2, "d": 1}, got); d != "" {
+		t.Errorf("edits (-want +got):\n%s", d)
 	}
 }
 

@@ -276,10 +276,18 @@ func TestKilled(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "state.db")
 	committed := 0
-	for range rounds {
+	for round := range rounds {
 		cmd, out, _ := startChild(t, "write", path)
-		timer := time.AfterFunc(time.Duration(rand.IntN(60_000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
 		told := ""
+		if round == 0 { // however slow the machine is, one life is long enough
+			line, err := out.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			told = strings.TrimSpace(line)
+			committed++
+		}
+		timer := time.AfterFunc(time.Duration(rand.IntN(60_000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
 		for {
 			line, err := out.ReadString('\n')
 			if err != nil {
@@ -294,9 +302,6 @@ func TestKilled(t *testing.T) {
 		if t.Failed() {
 			return
 		}
-	}
-	if committed == 0 {
-		t.Error("no run was ever committed: this test has shown nothing")
 	}
 	t.Logf("%d runs were committed in %d lives", committed, rounds)
 }
