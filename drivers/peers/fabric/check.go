@@ -162,17 +162,17 @@ func (k *checker) haveVLAN(what string, v uint16) {
 }
 
 func (k *checker) tunnel(what string, t Tunnel) {
-	if t.Kind != GRE && t.Kind != ERSPAN1 && t.Kind != ERSPAN2 && t.Kind != ERSPAN3 {
+	if t.Kind < GRE || t.Kind > VXLAN {
 		k.addf("%s: tunnel of no kind", what)
 	}
 	if !t.Source.IsValid() || !t.Destination.IsValid() || t.Source.Unmap().Is4() != t.Destination.Unmap().Is4() {
 		k.addf("%s: tunnel from %s to %s: two addresses of one family are needed", what, t.Source, t.Destination)
 	}
-	if t.Key != nil && (t.Kind == ERSPAN2 || t.Kind == ERSPAN3) {
-		k.addf("%s: ERSPAN II and III have no GRE key", what)
+	if t.Key != nil && t.Kind != GRE && t.Kind != ERSPAN1 {
+		k.addf("%s: only GRE and ERSPAN I have a GRE key", what)
 	}
-	if t.SessionID > 1023 || t.DSCP > 63 || t.Index >= 1<<20 || t.HardwareID > 63 {
-		k.addf("%s: session id over 1023, DSCP over 63, index over 20 bits or hardware id over 63", what)
+	if t.SessionID > 1023 || t.DSCP > 63 || t.Index >= 1<<20 || t.HardwareID > 63 || t.VNI >= 1<<24 {
+		k.addf("%s: session id over 1023, DSCP or hardware id over 63, index over 20 bits or VNI over 24", what)
 	}
 }
 

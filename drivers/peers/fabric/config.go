@@ -187,6 +187,7 @@ const (
 	ERSPAN1                // GRE 0x88be without sequence number, no ERSPAN header
 	ERSPAN2                // GRE 0x88be with sequence number, 8 byte header
 	ERSPAN3                // GRE 0x22eb with sequence number, 12 byte header
+	VXLAN                  // RFC 7348, UDP port 4789
 )
 
 // Tunnel is where and how copies travel by IP.
@@ -202,6 +203,7 @@ type Tunnel struct {
 	Key         *uint32 // GRE key; nil = none. ERSPAN II and III refuse it
 	Sequence    bool    // GRE with sequence numbers; ERSPAN II and III always have them
 	Protocol    uint16  // GRE protocol type; 0 = 0x6558 for GRE, and as listed above for ERSPAN
+	VNI         uint32  // VXLAN network identifier, 24 bits
 	TTL         uint8   // outer time to live or hop limit; 0 = 64
 	DSCP        uint8   // 0 to 63
 	Index       uint32  // ERSPAN II index, 20 bits

@@ -61,8 +61,9 @@ func TestRefusedConfig(t *testing.T) {
 		{"tunnel of no kind", tunnel(fabric.Tunnel{Source: v4, Destination: v4}), "no kind"},
 		{"two families", tunnel(fabric.Tunnel{Kind: fabric.GRE, Source: v4, Destination: v6}), "one family"},
 		{"no address", tunnel(fabric.Tunnel{Kind: fabric.GRE, Source: v4}), "one family"},
-		{"key of ERSPAN", tunnel(fabric.Tunnel{Kind: fabric.ERSPAN2, Source: v4, Destination: v4, Key: &key}), "no GRE key"},
+		{"key of ERSPAN", tunnel(fabric.Tunnel{Kind: fabric.ERSPAN2, Source: v4, Destination: v4, Key: &key}), "have a GRE key"},
 		{"session id", tunnel(fabric.Tunnel{Kind: fabric.ERSPAN2, Source: v4, Destination: v4, SessionID: 1024}), "1023"},
+		{"VNI", tunnel(fabric.Tunnel{Kind: fabric.VXLAN, Source: v4, Destination: v4, VNI: 1 << 24}), "VNI over 24"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

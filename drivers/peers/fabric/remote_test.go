@@ -356,6 +356,32 @@ func TestTunnelOverIPv6(t *testing.T) {
 	}
 }
 
+func TestVXLAN(t *testing.T) {
+	for _, family := range []string{"192.0.2.", "2001:db8::"} {
+		t.Run(family, func(t *testing.T) {
+			n, sw, config, src, other, _, _ := chain(t)
+			collector := n.addHost("collector", "sw3", "e5", "192.0.2.9/24", "2001:db8::9/64")
+			tunnel(t, n, sw[0], config, fabric.Tunnel{Kind: fabric.VXLAN, VNI: 0xabcdef,
+				Source: netip.MustParseAddr(family + "1"), Destination: netip.MustParseAddr(family + "9")}, 0)
+			give := between(src, other, "x")
+			n.send(src, give)
+			outer := got(collector)
+			if len(outer) != 1 {
+				t.Fatalf("%d packets, want 1", len(outer))
+			}
+			p := gopacket.NewPacket(outer[0], layers.LayerTypeEthernet, gopacket.Default)
+			v, ok := p.Layer(layers.LayerTypeVXLAN).(*layers.VXLAN)
+			if !ok || !v.ValidIDFlag || v.VNI != 0xabcdef || cmp.Diff(give, v.Payload) != "" {
+				t.Fatalf("no VXLAN with the frame:\n%s", p)
+			}
+			udp := p.Layer(layers.LayerTypeUDP).(*layers.UDP)
+			if int(udp.Length) != 8+len(udp.Payload) || udp.SrcPort < 49152 {
+				t.Errorf("UDP header %+v", udp)
+			}
+		})
+	}
+}
+
 func TestTunnelWays(t *testing.T) {
 	at := func(port string) fabric.End { return fabric.End{Node: "sw2", Port: port} }
 	tests := []struct {
@@ -452,6 +478,7 @@ func TestTunnelTshark(t *testing.T) {
 	}{
 		{"GRE", fabric.Tunnel{Kind: fabric.GRE, Key: &key, Sequence: true}, []string{"gre.proto", "gre.key", "gre.sequence_number"},
 			"0x6558,0x0000012c,0\n0x6558,0x0000012c,1\n"},
+		{"VXLAN", fabric.Tunnel{Kind: fabric.VXLAN, VNI: 300}, []string{"udp.dstport", "vxlan.vni"}, "4789,300\n4789,300\n"},
 		{"ERSPAN I", fabric.Tunnel{Kind: fabric.ERSPAN1}, []string{"gre.proto", "erspan.spanid"}, "0x88be,\n0x88be,\n"}, // no header, so no session
 		{"ERSPAN II", fabric.Tunnel{Kind: fabric.ERSPAN2, SessionID: 100, Index: 5, DSCP: 10, TTL: 9},
 			[]string{"gre.proto", "gre.sequence_number", "erspan.version", "erspan.vlan", "erspan.encap", "erspan.spanid", "erspan.index", "ip.dsfield.dscp", "ip.ttl"},

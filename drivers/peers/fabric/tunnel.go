@@ -13,6 +13,8 @@ const (
 	protocolERSPAN3 = 0x22eb
 )
 
+const portVXLAN = 4789 // RFC 7348 section 5
+
 const defaultTTL = 64
 
 // tunnel encapsulates a copy and sends it on its way. It reports whether the
@@ -102,24 +104,30 @@ func trace(cameBy map[*node]*port, last *port) []*port {
 
 // encapsulate returns the whole outer frame, its Ethernet addresses still zero.
 func encapsulate(m *mirror, t *Tunnel, frame []byte, info copied) []byte {
-	gre := appendGRE(nil, m, t)
+	var protocol uint8 = protoGRE
+	var head []byte
 	switch t.Kind {
+	case VXLAN:
+		protocol = protoUDP
+		head = appendVXLAN(nil, t, frame)
 	case ERSPAN2:
-		gre = appendERSPAN2(gre, t, info)
+		head = appendERSPAN2(appendGRE(nil, m, t), t, info)
 	case ERSPAN3:
-		gre = appendERSPAN3(gre, t, info, m.sequence)
+		head = appendERSPAN3(appendGRE(nil, m, t), t, info, m.sequence)
+	default: // GRE and ERSPAN I
+		head = appendGRE(nil, m, t)
 	}
-	pkt := make([]byte, tagOffset, headerLen+40+len(gre)+len(frame))
-	pkt = appendIP(pkt, m, t, len(gre)+len(frame))
+	pkt := make([]byte, tagOffset, headerLen+40+len(head)+len(frame))
+	pkt = appendIP(pkt, m, t, protocol, len(head)+len(frame))
 	m.sequence++
 	m.packetID++
-	pkt = append(pkt, gre...)
+	pkt = append(pkt, head...)
 	return append(pkt, frame...)
 }
 
 // appendIP appends the Ethernet type and the IPv4 or IPv6 header for a payload of
 // n bytes. Packets must not be fragmented (IPv4: DF): mirrors do not.
-func appendIP(b []byte, m *mirror, t *Tunnel, n int) []byte {
+func appendIP(b []byte, m *mirror, t *Tunnel, protocol uint8, n int) []byte {
 	ttl := t.TTL
 	if ttl == 0 {
 		ttl = defaultTTL
@@ -131,7 +139,7 @@ func appendIP(b []byte, m *mirror, t *Tunnel, n int) []byte {
 		b = append(b, 0x45, t.DSCP<<2)
 		b = binary.BigEndian.AppendUint16(b, uint16(20+n))
 		b = binary.BigEndian.AppendUint16(b, m.packetID)
-		b = append(b, 0x40, 0, ttl, protoGRE, 0, 0)
+		b = append(b, 0x40, 0, ttl, protocol, 0, 0)
 		b = append(b, src.AsSlice()...)
 		b = append(b, dst.AsSlice()...)
 		binary.BigEndian.PutUint16(b[start+10:], headerChecksum(b[start:]))
@@ -140,7 +148,7 @@ func appendIP(b []byte, m *mirror, t *Tunnel, n int) []byte {
 	b = binary.BigEndian.AppendUint16(b, etherTypeIPv6)
 	b = binary.BigEndian.AppendUint32(b, 6<<28|uint32(t.DSCP)<<22)
 	b = binary.BigEndian.AppendUint16(b, uint16(n))
-	b = append(b, protoGRE, ttl)
+	b = append(b, protocol, ttl)
 	b = append(b, src.AsSlice()...)
 	return append(b, dst.AsSlice()...)
 }
@@ -175,6 +183,21 @@ func appendGRE(b []byte, m *mirror, t *Tunnel) []byte {
 		b = binary.BigEndian.AppendUint32(b, m.sequence)
 	}
 	return b
+}
+
+// appendVXLAN appends the UDP header and that of RFC 7348, which wants a source
+// port made of the flow and allows a checksum of zero.
+func appendVXLAN(b []byte, t *Tunnel, frame []byte) []byte {
+	var flow uint32
+	if len(frame) >= headerLen {
+		flow = flowHash(frame)
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(49152+flow%16384))
+	b = binary.BigEndian.AppendUint16(b, portVXLAN)
+	b = binary.BigEndian.AppendUint16(b, uint16(8+8+len(frame)))
+	b = append(b, 0, 0)
+	b = append(b, 0x08, 0, 0, 0) // the VNI is valid
+	return binary.BigEndian.AppendUint32(b, t.VNI<<8)
 }
 
 func orDefault(v, def uint16) uint16 {
