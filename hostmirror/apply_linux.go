@@ -35,7 +35,11 @@ func (m *Mirror) Apply(ctx context.Context, cp drivers.Checkpoint) error {
 	var undo []func(context.Context) error
 	for i, o := range ops {
 		m.log.DebugContext(ctx, "apply", "device", m.dev, "session", cp.Script.Steps[i].Session, "step", o.String())
-		back, err := m.do(ctx, o)
+		var back func(context.Context) error
+		err := m.tap(ctx, o.String(), func() (err error) {
+			back, err = m.do(ctx, o)
+			return err
+		})
 		if back != nil {
 			undo = append(undo, back)
 		}
@@ -79,11 +83,11 @@ func (m *Mirror) parse(cp drivers.Checkpoint) ([]operation, error) {
 }
 
 func (m *Mirror) stepFailed(steps []transport.Step, i int, err error) *drivers.Error {
-	e := &drivers.Error{Device: m.dev, Phase: drivers.PhaseApply, Kind: errnoKind(err), Hint: hint(err), Err: err}
+	e := m.failed(drivers.PhaseApply, err)
 	if i < len(steps) {
 		e.Session, e.Command = steps[i].Session, steps[i].Redacted()
 	}
-	e.InDoubt = e.Kind == transport.Timeout || errors.Is(err, tcnl.ErrUnseen)
+	e.InDoubt = inDoubt(err)
 	return e
 }
 
@@ -150,7 +154,7 @@ func (m *Mirror) do(ctx context.Context, o operation) (func(context.Context) err
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	dev, err := m.index(o.Dev)
+	dev, err := m.index(ctx, o.Dev)
 	if err != nil {
 		return nil, err
 	}
@@ -158,14 +162,17 @@ func (m *Mirror) do(ctx context.Context, o operation) (func(context.Context) err
 	case addQdisc:
 		return nil, m.tc.AddClsact(ctx, dev)
 	case addFilter:
-		target, err := m.index(o.Target)
+		target, err := m.index(ctx, o.Target)
 		if err != nil {
 			return nil, err
 		}
 		f, err := m.tc.AddMirror(ctx, tcnl.Mirror{
 			Ifindex: dev, Hook: o.Hook, Priority: o.Priority, Kind: o.Kind, Target: target, Cookie: o.Cookie,
 		})
-		if err != nil {
+		switch {
+		case inDoubt(err):
+			return func(ctx context.Context) error { return m.removeIfThere(ctx, dev, o) }, err
+		case err != nil:
 			return nil, err
 		}
 		return func(ctx context.Context) error { return m.remove(ctx, f.ID) }, nil
@@ -178,7 +185,11 @@ func (m *Mirror) do(ctx context.Context, o operation) (func(context.Context) err
 		if err != nil {
 			return nil, err
 		}
-		if err := m.tc.DeleteFilter(ctx, f.ID); err != nil {
+		err = m.tc.DeleteFilter(ctx, f.ID)
+		switch {
+		case inDoubt(err):
+			return func(ctx context.Context) error { return m.restoreIfGone(ctx, f) }, err
+		case err != nil:
 			return nil, err
 		}
 		return func(ctx context.Context) error { return m.restore(ctx, f) }, m.tidy(ctx, f.ID)
@@ -187,15 +198,17 @@ func (m *Mirror) do(ctx context.Context, o operation) (func(context.Context) err
 	}
 }
 
-func (m *Mirror) index(name string) (int, error) {
-	l, err := m.links.LinkByName(name)
+func (m *Mirror) index(ctx context.Context, name string) (int, error) {
+	links, err := m.tc.Links(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("interface %s: %w", name, err)
+		return 0, err
 	}
-	if l.Attrs().Name != name { // the kernel also knows alternative names
-		return 0, fmt.Errorf("interface %s is called %s now", name, l.Attrs().Name)
+	for _, l := range links {
+		if l.Name == name {
+			return l.Index, nil
+		}
 	}
-	return l.Attrs().Index, nil
+	return 0, fmt.Errorf("interface %s: %w", name, unix.ENODEV)
 }
 
 // remove deletes one filter.
@@ -214,6 +227,38 @@ func (m *Mirror) tidy(ctx context.Context, id tcnl.ID) error {
 	}
 	_, err := m.tc.DropEmptyU32(context.WithoutCancel(ctx), id)
 	return err
+}
+
+// inDoubt reports whether the kernel may have done what err is about.
+func inDoubt(err error) bool {
+	return errors.Is(err, tcnl.ErrCut) || errors.Is(err, tcnl.ErrUnseen) || err != nil && errnoKind(err) == transport.Timeout
+}
+
+// removeIfThere takes a filter back of which it is not known whether it was made.
+func (m *Mirror) removeIfThere(ctx context.Context, dev int, o operation) error {
+	filters, err := m.tc.Filters(ctx, dev, o.Hook)
+	if err != nil {
+		return err
+	}
+	for _, f := range filters {
+		_, ours := markOf(f)
+		if ours && f.Priority == o.Priority && f.Kind == o.Kind && bytes.Equal(f.Actions[0].Cookie, o.Cookie[:]) {
+			return m.remove(ctx, f.ID)
+		}
+	}
+	return nil
+}
+
+// restoreIfGone makes a filter anew of which it is not known whether it was deleted.
+func (m *Mirror) restoreIfGone(ctx context.Context, f tcnl.Filter) error {
+	filters, err := m.tc.Filters(ctx, f.Ifindex, f.Hook)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(filters, func(g tcnl.Filter) bool { return g.ID == f.ID }) {
+		return nil
+	}
+	return m.restore(ctx, f)
 }
 
 // restore makes a filter anew that remove took away.

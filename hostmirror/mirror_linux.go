@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
-	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
@@ -22,14 +23,16 @@ import (
 type Mirror struct {
 	dev         models.DeviceID
 	log         *slog.Logger
-	ns          netns.NsHandle
 	tc          *tcnl.Conn
-	links       *netlink.Handle
 	classifiers classifiers
 	names       map[sessionHash]string
 
 	// snap is what Render decides from: the last look, nil once it is out of date.
 	snap *snapshot
+
+	// tap stands around every look at the kernel (what is "") and every step (its
+	// text), so that tests can let the kernel refuse or be silent.
+	tap func(ctx context.Context, what string, do func() error) error
 }
 
 var (
@@ -43,13 +46,16 @@ func Open(ctx context.Context, o Options) (*Mirror, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	m := &Mirror{dev: o.Device, log: o.Logger, ns: netns.None(), names: make(map[sessionHash]string)}
+	m := &Mirror{
+		dev: o.Device, log: o.Logger, names: make(map[sessionHash]string),
+		tap: func(_ context.Context, _ string, do func() error) error { return do() },
+	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
 	m.learn(o.Known...)
-	if err := m.open(o.Namespace); err != nil {
-		_ = m.Close()
+	var err error
+	if m.tc, err = open(o.Namespace); err != nil {
 		return nil, &drivers.Error{Device: o.Device, Phase: drivers.PhaseConnect, Kind: errnoKind(err), Err: err}
 	}
 	prefer := o.Prefer
@@ -60,37 +66,21 @@ func Open(ctx context.Context, o Options) (*Mirror, error) {
 	return m, nil
 }
 
-func (m *Mirror) open(path string) error {
-	var err error
-	if path != "" {
-		if m.ns, err = netns.GetFromPath(path); err != nil {
-			return fmt.Errorf("network namespace %s: %w", path, err)
-		}
+func open(path string) (*tcnl.Conn, error) {
+	if path == "" {
+		return tcnl.Open(-1)
 	}
-	if m.tc, err = tcnl.Open(int(m.ns)); err != nil {
-		return err
+	ns, err := netns.GetFromPath(path)
+	if err != nil {
+		return nil, fmt.Errorf("network namespace %s: %w", path, err)
 	}
-	if m.ns.IsOpen() {
-		m.links, err = netlink.NewHandleAt(m.ns, unix.NETLINK_ROUTE)
-	} else {
-		m.links, err = netlink.NewHandle(unix.NETLINK_ROUTE)
-	}
-	return err
+	defer ns.Close()
+	return tcnl.Open(int(ns))
 }
 
-// Close releases the sockets. What was made in the kernel stays.
+// Close releases the socket. What was made in the kernel stays.
 func (m *Mirror) Close() error {
-	if m.tc != nil {
-		m.tc.Close()
-		m.tc = nil
-	}
-	if m.links != nil {
-		m.links.Close()
-		m.links = nil
-	}
-	if m.ns.IsOpen() {
-		return m.ns.Close()
-	}
+	m.tc.Close()
 	return nil
 }
 
@@ -201,14 +191,30 @@ func (m *Mirror) wayBack(ctx context.Context, cp drivers.Checkpoint) (models.Cha
 	return plan.Back(cp.Changes, st), nil
 }
 
-// failed makes err a drivers.Error; one that is stays as it is.
-func (m *Mirror) failed(phase drivers.Phase, err error) error {
+// failed makes err a drivers.Error; one that is stays as it is. What the kernel said
+// is told apart from what it means.
+func (m *Mirror) failed(phase drivers.Phase, err error) *drivers.Error {
 	var have *drivers.Error
 	if errors.As(err, &have) {
-		return err
+		return have
 	}
-	return &drivers.Error{Device: m.dev, Phase: phase, Kind: errnoKind(err), Hint: hint(err), Err: err}
+	e := &drivers.Error{Device: m.dev, Phase: phase, Kind: errnoKind(err), Hint: hint(err), Err: err}
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		e.Reply = err.Error()
+		if _, words, ok := strings.Cut(e.Reply, errno.Error()+": "); ok {
+			e.Reply = words
+		}
+		e.Err = kernelError{errno}
+	}
+	return e
 }
+
+// kernelError is an errno that is shown by its name, since its text is in the reply.
+type kernelError struct{ errno unix.Errno }
+
+func (e kernelError) Error() string { return unix.ErrnoName(e.errno) }
+func (e kernelError) Unwrap() error { return e.errno }
 
 func inPhase(err error, p drivers.Phase) error {
 	var e *drivers.Error
@@ -229,7 +235,7 @@ func errnoKind(err error) transport.Kind {
 		return transport.Auth
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ETIMEDOUT):
 		return transport.Timeout
-	case errors.Is(err, unix.EBUSY), errors.Is(err, netlink.ErrDumpInterrupted):
+	case errors.Is(err, unix.EBUSY), errors.Is(err, nl.ErrDumpInterrupted):
 		return transport.Busy
 	case errors.Is(err, tcnl.ErrMalformed):
 		return transport.Protocol

@@ -3,6 +3,7 @@ package hostmirror
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -173,7 +174,9 @@ func TestTextIsTruth(t *testing.T) {
 			}
 		})
 		typed, typedGone := make(func(b *bed, m *Mirror, cp drivers.Checkpoint) {
-			if out, err := b.host.Command("sh", "-ec", strings.Join(texts(cp.Script), "\n")); err != nil {
+			// The shell of busybox would take its own tc, which can less.
+			tc := fmt.Sprintf("tc() { %s \"$@\"; }\n", program(t, "tc"))
+			if out, err := b.host.Command("sh", "-ec", tc+strings.Join(texts(cp.Script), "\n")); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
 		})
@@ -184,6 +187,15 @@ func TestTextIsTruth(t *testing.T) {
 			t.Errorf("after the deletes: Apply %s, tc %s", gone, typedGone)
 		}
 	})
+}
+
+func program(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // Another process sees a session as ours without its name, and by its name when told.

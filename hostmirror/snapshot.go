@@ -27,7 +27,8 @@ type link struct {
 	parent int // index of the device that it sits on (vlan, macvlan), 0 = none or elsewhere
 	peer   int // index of the other end of a veth in this namespace, 0 = elsewhere
 	addrs  []netip.Prefix
-	macs   int // addresses that a bridge has learned on it
+	macs   int  // addresses that a bridge has learned on it
+	xdp    bool // a program sees received frames before any filter does
 }
 
 func (s *snapshot) byName(name string) (link, bool) {

@@ -117,6 +117,10 @@ func (s *snapshot) status(ses models.Session, filters []tcnl.Filter) models.Stat
 		}
 	}
 	for _, f := range filters {
+		if l, _ := s.byIndex(f.Ifindex); l.xdp && f.Hook == tcnl.Ingress {
+			return models.Status{State: models.OperUnknown, Reason: fmt.Sprintf(
+				"an XDP program on %s sees frames before they can be copied, and may take them away", l.name)}
+		}
 		for _, other := range s.on(f.Ifindex, f.Hook) {
 			if other.Priority < f.Priority && decides(other) {
 				k := s.key(f)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,36 +20,91 @@ const socketTimeout = 10 * time.Second
 
 // Conn is a netlink socket in one network namespace. It may be used from several
 // goroutines. Close it when done.
+//
+// A request whose ctx ends while the kernel is silent returns at once, with the
+// error of ctx; what it asked for may have been done all the same. The Conn stays
+// usable.
 type Conn struct {
-	sockets map[int]*nl.SocketHandle
+	ns netns.NsHandle // our own, for another socket when one had to be closed
+
+	mu     sync.Mutex
+	socket *nl.SocketHandle // nil when it had to be closed
 }
 
-// Open opens a Conn in the network namespace of the open file descriptor ns; -1 is
-// the one of the calling thread. It needs CAP_SYS_ADMIN for another namespace than
-// the current one. The kernel's explanations are asked for on this socket only.
+// Open opens a Conn in the network namespace of the open file descriptor ns, which it
+// does not keep; -1 is the one of the calling thread. It needs CAP_SYS_ADMIN for
+// another namespace than the current one.
 func Open(ns int) (*Conn, error) {
-	s, err := nl.GetNetlinkSocketAt(netns.NsHandle(ns), netns.None(), unix.NETLINK_ROUTE)
+	c := &Conn{}
+	var err error
+	if ns < 0 {
+		c.ns, err = netns.Get()
+	} else {
+		var fd int
+		fd, err = unix.FcntlInt(uintptr(ns), unix.F_DUPFD_CLOEXEC, 0)
+		c.ns = netns.NsHandle(fd)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("netlink socket: %w", err)
+		return nil, fmt.Errorf("network namespace: %w", err)
+	}
+	if err := c.open(); err != nil {
+		_ = c.ns.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// open makes a socket. The kernel's explanations are asked for on it alone: the
+// library's switch for that, nl.EnableErrorMessageReporting, is a global one.
+func (c *Conn) open() error {
+	s, err := nl.GetNetlinkSocketAt(c.ns, netns.None(), unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("netlink socket: %w", err)
 	}
 	tv := unix.NsecToTimeval(socketTimeout.Nanoseconds())
 	err = errors.Join(s.SetSendTimeout(&tv), s.SetReceiveTimeout(&tv), s.SetExtAck(true))
 	if err != nil {
 		s.Close()
-		return nil, fmt.Errorf("netlink socket options: %w", err)
+		return fmt.Errorf("netlink socket options: %w", err)
 	}
-	return &Conn{sockets: map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
+	c.socket = &nl.SocketHandle{Socket: s}
+	return nil
 }
 
 // Close releases the socket.
-func (c *Conn) Close() { c.sockets[unix.NETLINK_ROUTE].Close() }
+func (c *Conn) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.socket != nil {
+		c.socket.Close()
+		c.socket = nil
+	}
+	if c.ns.IsOpen() {
+		_ = c.ns.Close()
+	}
+}
 
 func (c *Conn) execute(ctx context.Context, req *nl.NetlinkRequest, answer uint16) ([][]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	req.Sockets = c.sockets
-	return req.Execute(unix.NETLINK_ROUTE, answer)
+	if c.socket == nil {
+		if err := c.open(); err != nil {
+			return nil, err
+		}
+	}
+	stop := context.AfterFunc(ctx, c.socket.Close)
+	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: c.socket}
+	out, err := req.Execute(unix.NETLINK_ROUTE, answer)
+	if !stop() { // the socket is closed, or about to be
+		c.socket = nil
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrCut, ctx.Err())
+		}
+	}
+	return out, err
 }
 
 // dump repeats a listing that the kernel says was disturbed by a change.

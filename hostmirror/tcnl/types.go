@@ -2,7 +2,8 @@
 // mirror needs and that github.com/vishvananda/netlink v1.3.1 leaves out: action
 // cookies (neither written nor read there), the control verdict of every action,
 // the 64-bit packet counter, and filters of the classifiers matchall, u32 and bpf
-// that take every frame.
+// that take every frame; and, beside it, the devices that filters are about, by
+// requests that ctx can end.
 //
 // It can only ask for what does not hurt production: an egress mirror whose verdict
 // is "continue". A redirect, an ingress mirror and another verdict cannot be
@@ -154,8 +155,8 @@ type Filter struct {
 
 // Action is one action of a filter, in the order of execution.
 type Action struct {
-	Kind    string // such as mirred, gact, vlan
-	Index   uint32 // number of the action object within its kind
+	Kind    string  // such as mirred, gact, vlan
+	Index   uint32  // number of the action object within its kind
 	Verdict Verdict // OK also where the kind is not known to this package
 	Cookie  []byte  // nil = none; up to CookieSize bytes
 	Mirred  *Mirred // of kind mirred only
@@ -241,6 +242,9 @@ var (
 	// ErrUnseen means that the kernel took a filter that then could not be read back.
 	// It may be there.
 	ErrUnseen = errors.New("the kernel took the filter, but does not show it")
+	// ErrCut means that ctx ended before the kernel answered: what was asked for may
+	// have been done.
+	ErrCut = errors.New("no answer yet when the time was up")
 	// ErrMalformed means a message of the kernel that cannot be read.
 	ErrMalformed = errors.New("malformed netlink message")
 )

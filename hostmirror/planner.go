@@ -1,0 +1,72 @@
+package hostmirror
+
+import (
+	"github.com/spanctl/spanctl/drivers"
+	"github.com/spanctl/spanctl/drivers/transport"
+	"github.com/spanctl/spanctl/hostmirror/tcnl"
+	"github.com/spanctl/spanctl/models"
+)
+
+// Planner plans for a Linux host that is out of reach. What it renders is meant for
+// people: it is right for a host that has cls_matchall, on whose ports nobody else has
+// filters, and whose sessions are as the changes say. The script for a host comes
+// from its [Mirror], which looks.
+type Planner struct{}
+
+var _ drivers.Planner = Planner{}
+
+// Capabilities are those of a Linux host.
+func (Planner) Capabilities() models.Capabilities { return capabilities() }
+
+// Check gives what is refused of a session on any Linux host.
+func (Planner) Check(s models.Session) []string { return check(s) }
+
+// PortKind says that every interface is a port: a bond, too, is mirrored like one.
+func (Planner) PortKind(string) models.SourceKind { return models.SourcePort }
+
+// Render gives the tc commands for cs.
+func (Planner) Render(cs models.ChangeSet, _ drivers.RenderOptions) (transport.Script, error) {
+	return render(cs.Device, supposed(cs), tcnl.MatchAll, cs)
+}
+
+// supposed is a host as cs says that it is.
+func supposed(cs models.ChangeSet) *snapshot {
+	s := &snapshot{}
+	index := make(map[string]int)
+	indexOf := func(name string) int {
+		if index[name] == 0 {
+			index[name] = len(index) + 1
+			s.links = append(s.links, link{index: index[name], name: name, up: true, runs: true})
+		}
+		return index[name]
+	}
+	for _, c := range cs.Changes {
+		for _, ses := range []*models.Session{c.Before, c.After} {
+			if ses == nil {
+				continue
+			}
+			for _, k := range keysOf(*ses) {
+				source, target := indexOf(k.source), indexOf(k.target)
+				if ses != c.Before || source == target {
+					continue
+				}
+				if !s.hasQdisc(source, "clsact") {
+					s.qdiscs = append(s.qdiscs, tcnl.Qdisc{Ifindex: source, Kind: "clsact"})
+				}
+				cookie := mark{session: hashOf(cs.Device, ses.Name), hook: k.hook}.cookie()
+				s.filters = append(s.filters, tcnl.Filter{
+					ID: tcnl.ID{
+						Ifindex: source, Hook: k.hook, Priority: firstPriorityOf(k.hook) + uint16(len(s.on(source, k.hook))),
+						Protocol: tcnl.ProtocolAll, Kind: tcnl.MatchAll, Handle: 1,
+					},
+					CatchAll: true,
+					Actions: []tcnl.Action{{
+						Kind: "mirred", Verdict: tcnl.Continue, Cookie: cookie[:],
+						Mirred: &tcnl.Mirred{Mode: tcnl.EgressMirror, Ifindex: target},
+					}},
+				})
+			}
+		}
+	}
+	return s
+}
