@@ -91,6 +91,9 @@ func (c *checker) numbers(sessions []models.Session, platforms Platforms, states
 
 // vlans chooses the RSPAN VLAN of intents that leave it to spanctl: one per intent.
 func (c *checker) vlans(net *models.Network, sessions []models.Session, states map[models.DeviceID]models.DeviceState, records []models.Record) {
+	if !slices.ContainsFunc(sessions, wantsVLAN) {
+		return
+	}
 	used := make(map[uint16]bool)
 	for _, st := range states {
 		for _, s := range st.Sessions {
@@ -137,6 +140,12 @@ func (c *checker) vlans(net *models.Network, sessions []models.Session, states m
 			s.Destination.VLAN = v
 		}
 	}
+}
+
+// wantsVLAN reports whether the RSPAN VLAN of s is still to be chosen.
+func wantsVLAN(s models.Session) bool {
+	return s.Destination.Kind == models.DestinationRemoteVLAN && s.Destination.VLAN == 0 ||
+		slices.ContainsFunc(s.Sources, func(src models.Source) bool { return src.Kind == models.SourceRemoteVLAN && src.VLAN == 0 })
 }
 
 // markVLANs marks the VLANs that s copies from and to.

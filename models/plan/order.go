@@ -36,8 +36,12 @@ func Order(sets []models.ChangeSet) []Group {
 		}
 	}
 	intents := slices.Collect(maps.Keys(byIntent))
+	ranks := make(map[string]int, len(intents))
+	for _, in := range intents {
+		ranks[in] = rank(byIntent[in])
+	}
 	slices.SortFunc(intents, func(a, b string) int {
-		return cmp.Or(cmp.Compare(rank(byIntent[a]), rank(byIntent[b])), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(ranks[a], ranks[b]), cmp.Compare(a, b))
 	})
 	var out []Group
 	for _, i := range byNeed(intents, byIntent) {
