@@ -3,7 +3,6 @@ package drivertest
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 	"testing"
 
 	"github.com/spanctl/spanctl/models"
@@ -37,6 +36,9 @@ func (r *rig) feature(f models.Feature) {
 	claim := r.caps.Of(f)
 	s := r.session(0, func(s *models.Session) { r.ask(s, f) })
 	if claim.Support == models.No {
+		if claim.Why == "" {
+			r.t.Errorf("%s is refused without a reason", f)
+		}
 		r.refused(s)
 		return
 	}
@@ -150,10 +152,6 @@ func orElse(n, other uint16) uint16 {
 		return n
 	}
 	return other
-}
-
-func containsWord(text, word string) bool {
-	return strings.Contains(" "+strings.NewReplacer(":", " ", ",", " ").Replace(text)+" ", " "+word+" ")
 }
 
 // limit fills a session up to its limit, which works, and asks for one more, which

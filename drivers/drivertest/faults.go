@@ -308,7 +308,8 @@ func text(t *testing.T, s Subject) {
 			continue
 		}
 		t.Run(reply.Request.Text, func(t *testing.T) {
-			for n := range len(reply.Text) {
+			// About 400 cuts, not at the same places in every line.
+			for n := 0; n < len(reply.Text); n += 1 + len(reply.Text)/400 {
 				if strings.TrimSpace(reply.Text[:n]) == strings.TrimSpace(reply.Text) {
 					continue
 				}

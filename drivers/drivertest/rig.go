@@ -268,11 +268,6 @@ func (r *rig) refused(s models.Session) {
 	if len(found) == 0 {
 		r.t.Errorf("a plan does not refuse it: %+v", s)
 	}
-	for _, f := range found {
-		if f.Rule == "unsupported" && r.caps.Of(featureOf(f)).Why == "" {
-			r.t.Errorf("it is refused without a reason: %s", f)
-		}
-	}
 	cs := models.ChangeSet{Device: r.p.Device, Changes: []models.Change{{Op: models.Create, After: &s}}}
 	sc, err := r.d.Render(cs, drivers.RenderOptions{Tag: r.tag()})
 	var de *drivers.Error
@@ -285,16 +280,6 @@ func (r *rig) refused(s models.Session) {
 	if got := r.p.Wire(); len(got) > 0 {
 		r.t.Errorf("the device received %q", got)
 	}
-}
-
-// featureOf gives the feature that a finding about a missing one names.
-func featureOf(f models.Finding) models.Feature {
-	for _, feature := range models.Features() {
-		if containsWord(f.Message, string(feature)) {
-			return feature
-		}
-	}
-	return ""
 }
 
 func name(s models.Session) string {
