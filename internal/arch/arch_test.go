@@ -51,6 +51,8 @@ func TestWrongImports(t *testing.T) {
 		{"an OS uses scrapligo", "drivers/eos/a.go", []string{"github.com/scrapli/scrapligo/driver/generic"}, "drivers/* may use"},
 		{"an OS uses a peer", "drivers/eos/a.go", []string{own + "drivers/peers/eos"}, "drivers/* may import"},
 		{"a test of an OS uses a peer", "drivers/eos/a_test.go", []string{own + "drivers/peers/eos", own + "drivers/drivertest"}, ""},
+		{"a test of an OS reads YAML", "drivers/eos/a_test.go", []string{"go.yaml.in/yaml/v3"}, ""},
+		{"an OS reads YAML", "drivers/eos/a.go", []string{"go.yaml.in/yaml/v3"}, "drivers/* may use"},
 		{"all uses an OS", "drivers/all/a.go", []string{own + "drivers/eos", own + "drivers"}, ""},
 		{"all uses the test suite", "drivers/all/a.go", []string{own + "drivers/drivertest"}, "only tests may import it"},
 		{"ssh uses scrapligo", "drivers/transport/ssh/a.go", []string{"github.com/scrapli/scrapligo/transport"}, ""},
