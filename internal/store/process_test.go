@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -230,6 +231,10 @@ func TestProcessesShare(t *testing.T) {
 	}
 }
 
+// killedRecords is how many records each run of writeForever puts: enough that
+// many a kill would fall between two of them if they were not written at once.
+const killedRecords = 20
+
 // writeForever runs run after run of one group on two devices, and says a run's
 // number once it was told that the run is committed.
 func writeForever(ctx context.Context, s *store.DB) error {
@@ -255,7 +260,9 @@ func writeForever(ctx context.Context, s *store.DB) error {
 				}
 				cp = nil
 			}
-			put = append(put, models.Record{Session: models.Session{Device: dev, Number: 1}, Run: run})
+			for n := range killedRecords / len(devices) {
+				put = append(put, models.Record{Session: models.Session{Device: dev, Number: 1 + n}, Run: run})
+			}
 		}
 		if err := s.Commit(ctx, run, "g", put, nil); err != nil {
 			return err
@@ -324,8 +331,9 @@ func checkAfterKill(t *testing.T, path, told string) {
 	if len(records) > 0 {
 		owner = records[0].Run
 	}
-	if len(records) != 0 && (len(records) != 2 || records[1].Run != owner) {
-		t.Errorf("the records are of no one run: %+v", records)
+	others := slices.ContainsFunc(records, func(r models.Record) bool { return r.Run != owner })
+	if others || len(records) != 0 && len(records) != killedRecords {
+		t.Errorf("%d records of %d, of more than one run: %v", len(records), killedRecords, others)
 	}
 	if told != "" {
 		st, err := s.Run(t.Context(), told)
@@ -339,6 +347,7 @@ func checkAfterKill(t *testing.T, path, told string) {
 			t.Errorf("the records are of run %s, whose steps are %+v, %v", owner, st.Latest(), err)
 		}
 	}
+	checkNewestCommit(t, s, owner)
 	runs, err := s.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -363,6 +372,35 @@ func checkAfterKill(t *testing.T, path, told string) {
 	}
 	if len(runs) > 1 {
 		t.Errorf("%d runs were open at once, though the child has one at a time", len(runs))
+	}
+}
+
+// checkNewestCommit wants the newest run with a confirmed step to have both, and
+// the records to be its own.
+func checkNewestCommit(t *testing.T, s *store.DB, owner string) {
+	t.Helper()
+	runs, err := s.History(t.Context(), store.Filter{Limit: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range runs {
+		st, err := s.Run(t.Context(), r.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		confirmed := 0
+		for _, e := range st.Latest() {
+			if e.Step == store.Confirmed {
+				confirmed++
+			}
+		}
+		if confirmed == 0 {
+			continue
+		}
+		if confirmed != 2 || r.ID != owner {
+			t.Errorf("run %s has %d confirmed devices of 2, and the records are of run %q", r.ID, confirmed, owner)
+		}
+		return
 	}
 }
 
