@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scrapli/scrapligo/driver/generic"
+	"github.com/scrapli/scrapligo/driver/options"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/errgroup"
 
@@ -311,4 +315,62 @@ func BenchmarkApply(b *testing.B) {
 			b.ReportMetric(float64(bare.memory)/1024/float64(size.width), "bare-KB/in-flight")
 		})
 	}
+}
+
+// applyScrapligo is what the same apply costs with scrapligo's own driver.
+func applyScrapligo(_ context.Context, addr string) error {
+	_, change, confirm := benchScript()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return err
+	}
+	d, err := generic.NewDriver(host, options.WithPort(n), options.WithTransportType("standard"),
+		options.WithAuthUsername("admin"), options.WithAuthPassword("right"), options.WithAuthNoStrictKey(),
+		options.WithPromptPattern(regexp.MustCompile(`(?m)^leaf1(\(config[^)]*\))?[>#]\s?$`)))
+	if err != nil {
+		return err
+	}
+	if err := d.Open(); err != nil {
+		return err
+	}
+	defer d.Close()
+	if _, err := d.GetPrompt(); err != nil { // else the first answer is a wrong one
+		return err
+	}
+	lines := []string{"terminal length 0", "terminal width 32767"}
+	for _, r := range benchReads {
+		lines = append(lines, r.Text)
+	}
+	for _, s := range change {
+		lines = append(lines, s.Text)
+	}
+	for _, r := range benchReads {
+		lines = append(lines, r.Text)
+	}
+	lines = append(lines, confirm[0].Text)
+	got, err := d.SendCommands(lines)
+	if err != nil {
+		return err
+	}
+	return got.Failed
+}
+
+// BenchmarkScrapligo is the reason why the lines are not typed by scrapligo.
+func BenchmarkScrapligo(b *testing.B) {
+	addrs := lab(b, 100, 50*time.Millisecond)
+	keys := insecure(b)
+	var theirs, ours cost
+	for b.Loop() {
+		theirs = measure(b, addrs, 50, applyScrapligo)
+		ours = measure(b, addrs, 50, func(ctx context.Context, addr string) error { return applyOurs(ctx, labOptions(addr, keys)) })
+	}
+	b.ReportMetric(theirs.wall.Seconds()/ours.wall.Seconds(), "wall-ratio")
+	b.ReportMetric(theirs.cpu.Seconds()/ours.cpu.Seconds(), "cpu-ratio")
+	b.ReportMetric(theirs.cpu.Seconds()*10, "cpu-ms/device")
+	b.ReportMetric(theirs.wall.Seconds(), "wall-s")
+	b.ReportMetric(float64(theirs.memory)/1024/50, "KB/in-flight")
 }

@@ -87,7 +87,7 @@ func (c *Conn) connect(ctx context.Context, o *Options) error {
 	}
 	c.root = raw
 	// Everything hangs on the first TCP connection: closing it ends all waiting.
-	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = c.root.Close() })
 	defer stop()
 	for i := range hops {
 		if i > 0 {
