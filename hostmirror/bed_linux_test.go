@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/vishvananda/netlink"
 
 	"github.com/spanctl/spanctl/drivers"
@@ -122,8 +123,8 @@ type want struct{ left, right int }
 
 func (b *bed) expect(c *kerneltest.Capture, mark string, w want) {
 	b.t.Helper()
-	got := want{c.Count(mark+"-left", w.left), c.Count(mark+"-right", w.right)}
-	if got != w {
+	n := c.Counts(map[string]int{mark + "-left": w.left, mark + "-right": w.right})
+	if got := (want{n[mark+"-left"], n[mark+"-right"]}); got != w {
 		b.t.Errorf("%s: copies %+v, want %+v", mark, got, w)
 	}
 }
@@ -134,8 +135,9 @@ func (b *bed) expect(c *kerneltest.Capture, mark string, w want) {
 func (b *bed) foreigners(devs ...string) {
 	b.t.Helper()
 	kerneltest.NeedIproute(b.t)
+	var lines []string
 	for _, dev := range devs {
-		b.host.Run("tc qdisc add dev " + dev + " clsact")
+		lines = append(lines, "qdisc add dev "+dev+" clsact")
 		for _, line := range []string{
 			"ingress pref 5 protocol ip u32 match ip dst 192.0.2.1 action mirred egress mirror dev m1 pipe",
 			"egress pref 6 protocol ip u32 match ip src 192.0.2.1 flowid 1:1",
@@ -143,18 +145,15 @@ func (b *bed) foreigners(devs ...string) {
 			"egress pref 21380 protocol all u32 match u32 0x12345678 0xffffffff at 0 action mirred egress mirror dev m1 continue cookie 53504e02aabbccdd1122334449010001",
 			"egress pref 60000 protocol ip u32 match ip src 192.0.2.2 action mirred egress redirect dev m1",
 		} {
-			b.host.Run("tc filter add dev " + dev + " " + line)
+			lines = append(lines, "filter add dev "+dev+" "+line)
 		}
 	}
+	b.host.Batch("tc", lines...)
 }
 
 func (b *bed) objects() string {
 	b.t.Helper()
-	var all strings.Builder
-	for _, dev := range []string{"r0", "r1", "m0", "m1", "br0"} {
-		all.WriteString(b.host.Objects(dev))
-	}
-	return all.String()
+	return b.host.Objects("r0", "r1", "m0", "m1", "br0")
 }
 
 func eachKind(t *testing.T, f func(t *testing.T, kind string)) {
@@ -163,32 +162,54 @@ func eachKind(t *testing.T, f func(t *testing.T, kind string)) {
 	}
 }
 
-// truth compares what tc says of our filters on a port with what it should say.
-func (b *bed) truth(kind, dev, hook, session string, targets ...string) {
+// truth compares what tc says of the filters of sessions named names on r0 and r1 with
+// what wanted sessions come to. It knows nothing of priorities and handles.
+func (b *bed) truth(kind string, names []string, wanted ...models.Session) {
 	b.t.Helper()
 	kerneltest.NeedIproute(b.t)
-	h := tcnl.Ingress
-	if hook == "egress" {
-		h = tcnl.Egress
-	}
-	cookie := mark{session: hashOf(host, session), hook: h}.cookie().String()
-	var got, wanted []kerneltest.TCFilter
-	for _, f := range b.host.TCFilters(dev, hook) {
-		if slices.ContainsFunc(f.Actions, func(a kerneltest.TCAction) bool { return a.Cookie == cookie }) {
-			f.Handle, f.Pref = "", 0
-			for i := range f.Actions {
-				f.Actions[i].Stats = kerneltest.TCStats{}
+	got, want := make(map[kerneltest.At][]kerneltest.TCFilter), make(map[kerneltest.At][]kerneltest.TCFilter)
+	var hooks []kerneltest.At
+	cookies := make(map[string]bool)
+	for _, dev := range []string{"r0", "r1"} {
+		for _, hook := range []tcnl.Hook{tcnl.Ingress, tcnl.Egress} {
+			hooks = append(hooks, kerneltest.At{Dev: dev, Hook: hook.String()})
+			for _, name := range names {
+				cookies[mark{session: hashOf(host, name), hook: hook}.cookie().String()] = true
 			}
-			got = append(got, f)
 		}
 	}
-	for _, to := range targets {
-		a := kerneltest.TCAction{Kind: "mirred", Mode: "mirror", Direction: "egress", To: to, Cookie: cookie}
-		a.Control.Type = "continue"
-		wanted = append(wanted, kerneltest.TCFilter{Protocol: "all", Kind: kind, Actions: []kerneltest.TCAction{a}})
+	for at, list := range b.host.TCFilters(hooks...) {
+		for _, f := range list {
+			if slices.ContainsFunc(f.Actions, func(a kerneltest.TCAction) bool { return cookies[a.Cookie] }) {
+				f.Handle, f.Pref = "", 0
+				for i := range f.Actions {
+					f.Actions[i].Stats = kerneltest.TCStats{}
+				}
+				got[at] = append(got[at], f)
+			}
+		}
 	}
-	if d := cmp.Diff(wanted, got); d != "" {
-		b.t.Errorf("tc on %s %s (-want +got):\n%s", dev, hook, d)
+	for _, ses := range wanted {
+		for _, src := range ses.Sources {
+			for _, hook := range map[models.Direction][]string{models.Rx: {"ingress"}, models.Tx: {"egress"}, models.Both: {"ingress", "egress"}}[src.Direction] {
+				h := map[string]tcnl.Hook{"ingress": tcnl.Ingress, "egress": tcnl.Egress}[hook]
+				for _, to := range ses.Destination.Ports {
+					a := kerneltest.TCAction{
+						Kind: "mirred", Mode: "mirror", Direction: "egress", To: to,
+						Cookie: mark{session: hashOf(host, ses.Name), hook: h}.cookie().String(),
+					}
+					a.Control.Type = "continue"
+					at := kerneltest.At{Dev: src.Name, Hook: hook}
+					want[at] = append(want[at], kerneltest.TCFilter{Protocol: "all", Kind: kind, Actions: []kerneltest.TCAction{a}})
+				}
+			}
+		}
+	}
+	order := cmpopts.SortSlices(func(a, b kerneltest.TCFilter) bool {
+		return a.Actions[0].Cookie+a.Actions[0].To < b.Actions[0].Cookie+b.Actions[0].To
+	})
+	if d := cmp.Diff(want, got, order); d != "" {
+		b.t.Errorf("tc (-want +got):\n%s", d)
 	}
 }
 

@@ -145,10 +145,12 @@ func TestForeignFiltersInOurPriorityStay(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			hooks := []kerneltest.At{{Dev: "r0", Hook: "ingress"}, {Dev: "r0", Hook: "egress"}}
 			foreign := func() []kerneltest.TCFilter {
 				var out []kerneltest.TCFilter
-				for _, hook := range []string{"ingress", "egress"} {
-					for _, f := range b.host.TCFilters("r0", hook) {
+				all := b.host.TCFilters(hooks...)
+				for _, at := range hooks {
+					for _, f := range all[at] {
 						if f.Actions[0].Cookie == "" {
 							out = append(out, f)
 						}
@@ -161,8 +163,7 @@ func TestForeignFiltersInOurPriorityStay(t *testing.T) {
 				t.Fatalf("%d foreign filters, want 2", len(before))
 			}
 			b.to(m)
-			b.truth(kind, "r0", "ingress", "sp-a")
-			b.truth(kind, "r0", "egress", "sp-a")
+			b.truth(kind, []string{"sp-a"})
 			if d := cmp.Diff(before, foreign()); d != "" {
 				t.Errorf("foreign filters (-before +after):\n%s", d)
 			}
@@ -229,7 +230,8 @@ func TestOneActionAFilter(t *testing.T) {
 		to = append(to, name)
 	}
 	b.to(m, session("sp-a", to, port("r0", models.Rx)))
-	list := b.host.TCFilters("r0", "ingress")
+	at := kerneltest.At{Dev: "r0", Hook: "ingress"}
+	list := b.host.TCFilters(at)[at]
 	if len(list) != len(to) {
 		t.Errorf("tc lists %d filters, want %d", len(list), len(to))
 	}

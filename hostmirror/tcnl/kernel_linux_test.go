@@ -82,7 +82,8 @@ func TestMirrorOnKernel(t *testing.T) {
 			t.Error("read back as a filter that does not take every frame")
 		}
 
-		got := b.host.TCFilters("p0", hook.String())
+		at := kerneltest.At{Dev: "p0", Hook: hook.String()}
+		got := b.host.TCFilters(at)[at]
 		if len(got) != 1 {
 			t.Fatalf("tc lists %d filters, want 1", len(got))
 		}
@@ -116,7 +117,7 @@ func TestMirrorOnKernel(t *testing.T) {
 		if d := cmp.Diff(tcnl.Stats{Packets: 20, Bytes: 20 * size}, stats); d != "" {
 			t.Errorf("counters (-want +got):\n%s", d)
 		}
-		tc := b.host.TCFilters("p0", hook.String())[0].Actions[0].Stats
+		tc := b.host.TCFilters(at)[at][0].Actions[0].Stats
 		if tc.Packets != stats.Packets || tc.Bytes != stats.Bytes || tc.Overlimits != uint64(stats.Overlimits) {
 			t.Errorf("tc counts %+v, we %+v", tc, stats)
 		}

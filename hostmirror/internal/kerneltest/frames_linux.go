@@ -195,16 +195,33 @@ const (
 	quiet        = 150 * time.Millisecond
 )
 
-// Count waits for want received frames that carry mark, then for a moment of
-// silence, and gives the number that came, which may be smaller or larger.
+// Count is Counts for one mark.
 func (c *Capture) Count(mark string, want int) int {
 	c.t.Helper()
-	deadline := time.Now().Add(arriveWithin)
-	for time.Now().Before(deadline) && len(c.Received(mark)) < want {
+	return c.Counts(map[string]int{mark: want})[mark]
+}
+
+// Counts waits for as many received frames of each mark as want says, then for a
+// moment of silence, and gives the numbers that came, which may be smaller or larger.
+func (c *Capture) Counts(want map[string]int) map[string]int {
+	c.t.Helper()
+	complete := func() bool {
+		for mark, n := range want {
+			if len(c.Received(mark)) < n {
+				return false
+			}
+		}
+		return true
+	}
+	for deadline := time.Now().Add(arriveWithin); time.Now().Before(deadline) && !complete(); {
 		time.Sleep(2 * time.Millisecond)
 	}
 	time.Sleep(quiet)
-	return len(c.Received(mark))
+	got := make(map[string]int)
+	for mark := range want {
+		got[mark] = len(c.Received(mark))
+	}
+	return got
 }
 
 // Received gives the frames with mark that the device has received so far.

@@ -80,10 +80,14 @@ func (n *NS) Do(f func() error) error {
 
 // Command runs a program in the namespace and gives its standard output.
 func (n *NS) Command(name string, args ...string) (string, error) {
+	return n.feed("", name, args...)
+}
+
+func (n *NS) feed(input, name string, args ...string) (string, error) {
 	var out, errOut strings.Builder
 	err := n.Do(func() error { // a child is born in the namespace of the thread that starts it
 		cmd := exec.Command(name, args...)
-		cmd.Stdout, cmd.Stderr = &out, &errOut
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &errOut
 		return cmd.Run()
 	})
 	if err != nil {
@@ -99,6 +103,17 @@ func (n *NS) Run(line string) string {
 	out, err := n.Command(f[0], f[1:]...)
 	if err != nil {
 		n.t.Fatal(err)
+	}
+	return out
+}
+
+// Batch gives lines to one run of tc or ip, as in "tc -j". They have to succeed.
+func (n *NS) Batch(program string, lines ...string) string {
+	n.t.Helper()
+	f := strings.Fields(program)
+	out, err := n.feed(strings.Join(lines, "\n")+"\n", f[0], append(f[1:], "-batch", "-")...)
+	if err != nil {
+		n.t.Fatalf("%v\n%s", err, strings.Join(lines, "\n"))
 	}
 	return out
 }
@@ -142,56 +157,60 @@ type TCFilter struct {
 	Actions  []TCAction
 }
 
-// TCFilters asks tc for the filters of a hook ("ingress" or "egress"). Entries
-// without a handle, which stand for a priority as such, and u32 hash tables are left
-// out.
-func (n *NS) TCFilters(dev, hook string) []TCFilter {
+// At is a hook of a device, in the words of tc: "ingress" or "egress".
+type At struct{ Dev, Hook string }
+
+// TCFilters asks tc for the filters of hooks. Entries without a handle, which stand
+// for a priority as such, and u32 hash tables are left out.
+func (n *NS) TCFilters(hooks ...At) map[At][]TCFilter {
 	n.t.Helper()
-	var raw []struct {
-		Protocol string `json:"protocol"`
-		Pref     uint16 `json:"pref"`
-		Kind     string `json:"kind"`
-		Chain    uint32 `json:"chain"`
-		Options  struct {
-			Handle  json.RawMessage `json:"handle"` // a number of matchall, text of the others
-			FH      string          `json:"fh"`
-			Divisor int             `json:"ht_divisor"`
-			Actions []TCAction      `json:"actions"`
-		} `json:"options"`
+	var lines []string
+	for _, at := range hooks {
+		lines = append(lines, "filter show dev "+at.Dev+" "+at.Hook)
 	}
-	out := n.Run("tc -j -s filter show dev " + dev + " " + hook)
-	if err := json.Unmarshal([]byte(out), &raw); err != nil {
-		n.t.Fatalf("tc -j: %v\n%s", err, out)
-	}
-	var list []TCFilter
-	for _, r := range raw {
-		handle := strings.Trim(string(r.Options.Handle), `"`) + r.Options.FH
-		if handle == "" || r.Options.Divisor != 0 {
-			continue
+	out := n.Batch("tc -j -s", lines...)
+	texts := json.NewDecoder(strings.NewReader(out))
+	all := make(map[At][]TCFilter)
+	for _, at := range hooks {
+		var raw []struct {
+			Protocol string `json:"protocol"`
+			Pref     uint16 `json:"pref"`
+			Kind     string `json:"kind"`
+			Chain    uint32 `json:"chain"`
+			Options  struct {
+				Handle  json.RawMessage `json:"handle"` // a number of matchall, text of the others
+				FH      string          `json:"fh"`
+				Divisor int             `json:"ht_divisor"`
+				Actions []TCAction      `json:"actions"`
+			} `json:"options"`
 		}
-		list = append(list, TCFilter{r.Protocol, r.Pref, r.Kind, r.Chain, handle, r.Options.Actions})
+		if err := texts.Decode(&raw); err != nil {
+			n.t.Fatalf("tc -j: %v\n%s", err, out)
+		}
+		for _, r := range raw {
+			handle := strings.Trim(string(r.Options.Handle), `"`) + r.Options.FH
+			if handle == "" || r.Options.Divisor != 0 {
+				continue
+			}
+			all[at] = append(all[at], TCFilter{r.Protocol, r.Pref, r.Kind, r.Chain, handle, r.Options.Actions})
+		}
 	}
-	return list
+	return all
 }
 
 // timers matches the running clocks of a bridge.
 var timers = regexp.MustCompile(`"[a-z_]+_timer":[0-9.]+,`)
 
-// Objects gives, byte for byte, what tc and ip say of a device: qdiscs, filters of
-// both hooks, and the link itself, without counters and clocks.
-func (n *NS) Objects(dev string) string {
+// Objects gives, byte for byte, what tc and ip say of devices: qdiscs, filters of both
+// hooks, and the link itself, without counters and clocks.
+func (n *NS) Objects(devs ...string) string {
 	n.t.Helper()
-	var b strings.Builder
-	for _, line := range []string{
-		"tc -j qdisc show dev " + dev,
-		"tc -j filter show dev " + dev + " ingress",
-		"tc -j filter show dev " + dev + " egress",
-		"ip -j -d link show dev " + dev,
-		"ip -j address show dev " + dev,
-	} {
-		b.WriteString(line + "\n" + timers.ReplaceAllString(n.Run(line), "") + "\n")
+	var tc, ip []string
+	for _, dev := range devs {
+		tc = append(tc, "qdisc show dev "+dev, "filter show dev "+dev+" ingress", "filter show dev "+dev+" egress")
+		ip = append(ip, "address show dev "+dev)
 	}
-	return b.String()
+	return n.Batch("tc -j", tc...) + timers.ReplaceAllString(n.Batch("ip -j -d", ip...), "")
 }
 
 // Veth makes a pair of devices, one end in each namespace, both up.

@@ -1,0 +1,286 @@
+package hostmirror
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/spanctl/spanctl/drivers"
+	"github.com/spanctl/spanctl/drivers/drivertest"
+	"github.com/spanctl/spanctl/hostmirror/internal/kerneltest"
+	"github.com/spanctl/spanctl/hostmirror/tcnl"
+	"github.com/spanctl/spanctl/internal/require"
+	"github.com/spanctl/spanctl/models"
+)
+
+// The conformance suite of all drivers, with this kernel as the device: tc tells what
+// it has, its notifications tell what it was asked for, and frames are counted.
+func TestConformance(t *testing.T) {
+	eachKind(t, func(t *testing.T, kind string) {
+		kerneltest.NeedIproute(t)
+		why := probe(t.Context(), []string{kind})
+		require.Need(t, "cls_"+kind, len(why.usable) == 1, why.reasons())
+		drivertest.Run(t, drivertest.Subject{
+			Planner: Planner{},
+			Start:   func(t testing.TB) *drivertest.Peer { return newKernelPeer(t, kind).peer() },
+		})
+	})
+}
+
+// kernelPeer is a network namespace that plays the device. Ports p0 to p3 are for
+// sources, m0 and m1 for destinations, and between f0 and f1 somebody else mirrors.
+// The port x has its other end, x-o, in outside.
+type kernelPeer struct {
+	t             testing.TB
+	kind          string
+	host, outside *kerneltest.NS
+	events        *nl.NetlinkSocket
+	names         map[int]string
+
+	refuse, hang string
+	hangs        bool
+	frames       int
+}
+
+var (
+	peerSources      = []string{"p0", "p1", "p2", "p3"}
+	peerDestinations = []string{"m0", "m1"}
+	peerPorts        = slices.Concat(peerSources, peerDestinations, []string{"f0", "f1"})
+)
+
+func newKernelPeer(t testing.TB, kind string) *kernelPeer {
+	p := &kernelPeer{t: t, kind: kind, host: kerneltest.NewNS(t), outside: kerneltest.NewNS(t), names: make(map[int]string)}
+	for _, name := range peerPorts {
+		kerneltest.Veth(t, p.host, name, p.outside, name+"-o")
+		p.names[p.host.Index(name)] = name
+	}
+	p.host.Batch("tc",
+		"qdisc add dev f0 clsact",
+		"filter add dev f0 ingress pref 7 protocol all u32 match u32 0 0 action mirred egress mirror dev f1 pipe",
+		// One of the sources has a stranger's filter, which does not mirror.
+		"qdisc add dev p1 clsact",
+		"filter add dev p1 ingress pref 21328 protocol ip u32 match ip dst 192.0.2.1 flowid 1:1",
+	)
+	var err error
+	if p.events, err = nl.SubscribeAt(netns.NsHandle(p.host.FD()), netns.None(), unix.NETLINK_ROUTE, unix.RTNLGRP_TC); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.events.Close)
+	tv := unix.NsecToTimeval(time.Millisecond.Nanoseconds())
+	if err := p.events.SetReceiveTimeout(&tv); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p *kernelPeer) peer() *drivertest.Peer {
+	var texts []string
+	return &drivertest.Peer{
+		Device:  host,
+		Ports:   drivertest.Ports{Sources: peerSources, Destinations: peerDestinations},
+		Foreign: p.truth(),
+		Open:    p.open,
+		Truth:   p.truth,
+		Config:  p.config,
+		Wire: func() []string {
+			texts = append(texts, p.wire()...)
+			return texts
+		},
+		ResetWire: func() {
+			p.wire()
+			texts = nil
+		},
+		Lapse:  func(time.Duration) {}, // the kernel has no timer that could lapse
+		Refuse: func(step string) { p.refuse = step },
+		Hang:   func(text string) { p.hang, p.hangs = text, true },
+		Frames: p.count,
+	}
+}
+
+func (p *kernelPeer) open(ctx context.Context) (drivers.Driver, error) {
+	var known []string // what the records of a store would tell
+	for i := range 6 {
+		known = append(known, fmt.Sprintf("sp-c%d", i))
+	}
+	m, err := Open(ctx, Options{Device: host, Namespace: p.host.Path(), Prefer: []string{p.kind}, Known: known})
+	if err != nil {
+		return nil, err
+	}
+	m.tap = p.tap
+	return m, nil
+}
+
+// tap makes the kernel refuse a step, or be silent.
+func (p *kernelPeer) tap(ctx context.Context, what string, do func() error) error {
+	if p.hangs && (p.hang == "" || p.hang == what) {
+		p.hangs = false
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if what == "" || what != p.refuse {
+		return do()
+	}
+	p.refuse = ""
+	o, err := parseOperation(what)
+	if err != nil {
+		return err
+	}
+	switch o.Verb {
+	case addQdisc: // the kernel takes no clsact beside an ingress qdisc
+		p.host.Run("tc qdisc add dev " + o.Dev + " ingress")
+		defer p.host.Run("tc qdisc del dev " + o.Dev + " ingress")
+	case addFilter: // a priority belongs to one kind and protocol
+		at := fmt.Sprintf("dev %s %s pref %d", o.Dev, o.Hook, o.Priority)
+		p.host.Run("tc filter add " + at + " protocol ip u32 match u32 0 0 flowid 1:1")
+		defer p.host.Run("tc filter del " + at)
+	default: // no way is known to make the kernel refuse an exact delete
+		return fmt.Errorf("%w: refused by the test", unix.EINVAL)
+	}
+	return do()
+}
+
+// truth reads tc's own words. It shares no code with the driver.
+func (p *kernelPeer) truth() []models.Session {
+	p.t.Helper()
+	names := make(map[string]string)
+	for i := range 6 {
+		name := fmt.Sprintf("sp-c%d", i)
+		sum := sha256.Sum256([]byte("host1/" + name))
+		names["53504e01"+hex.EncodeToString(sum[:8])] = name
+	}
+	var hooks []kerneltest.At
+	for _, dev := range peerPorts {
+		hooks = append(hooks, kerneltest.At{Dev: dev, Hook: "ingress"}, kerneltest.At{Dev: dev, Hook: "egress"})
+	}
+	found := make(map[string]*models.Session)
+	filters := make(map[string]int)
+	all := p.host.TCFilters(hooks...)
+	for _, at := range hooks {
+		for _, f := range all[at] {
+			for _, a := range f.Actions {
+				name := fmt.Sprintf("tc/%s/%s/%d/%s", at.Dev, at.Hook, f.Pref, f.Handle)
+				suffix := map[string]string{"ingress": "496d0000", "egress": "456d0000"}[at.Hook]
+				ours := len(a.Cookie) == 32 && a.Cookie[24:] == suffix && names[a.Cookie[:24]] != ""
+				if ours {
+					name = names[a.Cookie[:24]]
+				} else if a.Cookie != "" {
+					name = "unknown cookie " + a.Cookie
+				}
+				ses := found[name]
+				if ses == nil {
+					ses = &models.Session{Device: host, Name: name, Role: models.RoleLocal, Destination: models.Destination{Kind: models.DestinationPort}}
+					found[name] = ses
+				}
+				filters[name]++
+				if !ours { // the one stranger takes all frames
+					ses.Extra = []string{fmt.Sprintf("tc filter protocol %s %s, all frames, actions: %s %s", f.Protocol, f.Kind, a.Kind, a.Control.Type)}
+				}
+				d := map[string]models.Direction{"ingress": models.Rx, "egress": models.Tx}[at.Hook]
+				ses.Sources = append(ses.Sources, models.Source{Kind: models.SourcePort, Name: at.Dev, Direction: d})
+				ses.Destination.Ports = append(ses.Destination.Ports, a.To)
+				what := fmt.Sprintf("%s %s %s %s %s", a.Kind, a.Direction, a.Mode, a.Control.Type, f.Protocol)
+				if ours && (what != "mirred egress mirror continue all" || len(f.Actions) != 1 || f.Kind != p.kind || f.Chain != 0) {
+					ses.Extra = append(ses.Extra, what)
+				}
+			}
+		}
+	}
+	var out []models.Session
+	for name, ses := range found {
+		n := ses.Normalize()
+		want := 0
+		for _, src := range n.Sources {
+			want += map[models.Direction]int{models.Rx: 1, models.Tx: 1, models.Both: 2}[src.Direction] * len(n.Destination.Ports)
+		}
+		if filters[name] != want {
+			n.Extra = append(n.Extra, fmt.Sprintf("%d filters, want %d", filters[name], want))
+		}
+		out = append(out, n)
+	}
+	slices.SortFunc(out, func(a, b models.Session) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// clsactText is a clsact in the words of tc -j. A driver leaves those that it has
+// made, since removing one would take the filters of others with it.
+var clsactText = regexp.MustCompile(`,?\{"kind":"clsact"[^}]*\}\}`)
+
+func (p *kernelPeer) config() string {
+	p.t.Helper()
+	return clsactText.ReplaceAllString(p.host.Objects(peerPorts...), "")
+}
+
+// wire gives the changes that the kernel has announced, as the tc commands that ask
+// for them.
+func (p *kernelPeer) wire() []string {
+	p.t.Helper()
+	var out []string
+	for {
+		msgs, _, err := p.events.Receive()
+		if err == unix.EAGAIN {
+			return out
+		}
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for _, m := range msgs {
+			if text := p.announced(m); text != "" {
+				out = append(out, text)
+			}
+		}
+	}
+}
+
+func (p *kernelPeer) announced(m syscall.NetlinkMessage) string {
+	p.t.Helper()
+	if m.Header.Type == unix.RTM_NEWQDISC {
+		q, err := tcnl.DecodeQdisc(m.Data)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return fmt.Sprintf("tc qdisc add dev %s %s", p.names[q.Ifindex], q.Kind)
+	}
+	f, err := tcnl.DecodeFilter(m.Data)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if f.Handle == 0 || f.Table || len(f.Actions) == 0 {
+		return "" // a priority that vanishes when it is empty
+	}
+	a := f.Actions[0]
+	where := fmt.Sprintf("dev %s %s pref %d protocol all", p.names[f.Ifindex], f.Hook, f.Priority)
+	if m.Header.Type == unix.RTM_DELTFILTER {
+		handle := fmt.Sprintf("0x%x", f.Handle)
+		if f.Kind == "u32" {
+			handle = fmt.Sprintf("%x::%x", f.Handle>>20, f.Handle&0xfff)
+		}
+		return fmt.Sprintf("tc filter del %s handle %s %s # cookie %x", where, handle, f.Kind, a.Cookie)
+	}
+	selector := map[string]string{"matchall": "matchall", "u32": "u32 match u32 0 0", "bpf": "bpf bytecode '1,6 0 0 4294967295'"}[f.Kind]
+	return fmt.Sprintf("tc filter add %s %s action mirred %s dev %s %s cookie %x", where, selector, a.Mirred.Mode, p.names[a.Mirred.Ifindex], a.Verdict, a.Cookie)
+}
+
+// count sends frames and counts the copies. A last frame, sent straight out of the
+// destination, tells that those before it have come.
+func (p *kernelPeer) count(t testing.TB, port string, rx, tx int, to string) int {
+	t.Helper()
+	p.frames++
+	mark, end := fmt.Sprintf("frame%d", p.frames), fmt.Sprintf("end%d", p.frames)
+	c := p.outside.Capture(to + "-o")
+	frame := kerneltest.TestFrame(kerneltest.Broadcast, mark, 0, 128)
+	p.outside.Send(port+"-o", frame, rx)
+	p.host.Send(port, frame, tx)
+	p.host.Send(to, kerneltest.TestFrame(kerneltest.Broadcast, end, 0, 128), 1)
+	return c.Counts(map[string]int{end: 1, mark: 0})[mark]
+}
