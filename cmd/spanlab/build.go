@@ -86,6 +86,7 @@ type replica struct {
 	fabric   *fabric.Fabric
 	into     *built
 	left     map[string]bool // nodes left out
+	hosts    []lab.Node      // which come after the switches
 	warnings []string
 }
 
@@ -143,6 +144,7 @@ func (r *replica) build() error {
 		r.into.nodes = append(r.into.nodes, lab.Node{Name: spec.name, Kind: n.Kind, Fabric: r.fabric, Switch: sw, FrontEnd: fe})
 		r.into.switches = append(r.into.switches, simulated{name: spec.name, node: n, hostKey: key})
 	}
+	r.into.nodes = append(r.into.nodes, r.hosts...)
 	return nil
 }
 
@@ -196,7 +198,7 @@ func (r *replica) addHost(n *inventory.Node) error {
 			return err
 		}
 	}
-	r.into.nodes = append(r.into.nodes, lab.Node{Name: n.Name + r.suffix, Kind: n.Kind, Fabric: r.fabric, Host: h})
+	r.hosts = append(r.hosts, lab.Node{Name: n.Name + r.suffix, Kind: n.Kind, Fabric: r.fabric, Host: h})
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
 	"github.com/spf13/cobra"
 
 	"github.com/spanctl/spanctl/drivers/peers/lab"
@@ -100,7 +104,7 @@ func newSendCmd() *cobra.Command {
 }
 
 func newCapturesCmd() *cobra.Command {
-	var contains string
+	var contains, pcapng string
 	var reset, count, asJSON bool
 	cmd := clientCmd("captures HOST[:PORT]", "Show the frames that a host has received", cobra.ExactArgs(1),
 		func(cmd *cobra.Command, c lab.Client, args []string) error {
@@ -108,6 +112,11 @@ func newCapturesCmd() *cobra.Command {
 			r, err := c.Captures(cmd.Context(), host, port, contains, reset)
 			if err != nil {
 				return err
+			}
+			if pcapng != "" {
+				if err := writePcapng(pcapng, r); err != nil {
+					return err
+				}
 			}
 			w := cmd.OutOrStdout()
 			switch {
@@ -123,6 +132,7 @@ func newCapturesCmd() *cobra.Command {
 	f.StringVar(&contains, "contains", "", "only frames with this text in them")
 	f.BoolVar(&reset, "reset", false, "forget all frames of the port afterwards")
 	f.BoolVar(&count, "count", false, "print the number of frames only")
+	f.StringVar(&pcapng, "pcapng", "", "also write the frames to this file, for Wireshark; each a microsecond after the other in the order of arrival")
 	f.BoolVar(&asJSON, "json", false, "print the control interface's answer")
 	return cmd
 }
@@ -144,6 +154,26 @@ func printFrames(w io.Writer, r lab.CapturesReply) error {
 		fmt.Fprintf(tw, "%d\t%d\t%s\t%s\t0x%x\t%s\n", c.Seq, len(f), net.HardwareAddr(f[0:6]), net.HardwareAddr(f[6:12]), kind, vlan)
 	}
 	return tw.Flush()
+}
+
+// writePcapng writes frames with their sequence numbers as time, since the fabric
+// has no clock.
+func writePcapng(path string, r lab.CapturesReply) error {
+	var out bytes.Buffer
+	w, err := pcapgo.NewNgWriter(&out, layers.LinkTypeEthernet)
+	if err != nil {
+		return err
+	}
+	for _, c := range r.Frames {
+		info := gopacket.CaptureInfo{Timestamp: time.UnixMicro(int64(c.Seq)), CaptureLength: len(c.Frame), Length: len(c.Frame)}
+		if err := w.WritePacket(info, c.Frame); err != nil {
+			return err
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return writeFile(path, out.Bytes(), 0o644)
 }
 
 func newFaultCmd() *cobra.Command {
@@ -191,6 +221,25 @@ func newConfigCmd() *cobra.Command {
 			_, err = io.WriteString(cmd.OutOrStdout(), text)
 			return err
 		})
+}
+
+func newWireCmd() *cobra.Command {
+	var reset bool
+	cmd := clientCmd("wire NODE", "Show the lines that a switch has received", cobra.ExactArgs(1),
+		func(cmd *cobra.Command, c lab.Client, args []string) error {
+			lines, err := c.Wire(cmd.Context(), args[0], reset)
+			if err != nil {
+				return err
+			}
+			for _, l := range lines {
+				if _, err := fmt.Fprintln(cmd.OutOrStdout(), l); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	cmd.Flags().BoolVar(&reset, "reset", false, "forget them afterwards")
+	return cmd
 }
 
 func newCountersCmd() *cobra.Command {

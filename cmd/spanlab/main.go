@@ -34,6 +34,6 @@ func newRootCmd() *cobra.Command {
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
 	}
-	cmd.AddCommand(newUpCmd(), newNodesCmd(), newSendCmd(), newCapturesCmd(), newFaultCmd(), newLinkCmd(), newConfigCmd(), newCountersCmd())
+	cmd.AddCommand(newUpCmd(), newNodesCmd(), newSendCmd(), newCapturesCmd(), newFaultCmd(), newLinkCmd(), newConfigCmd(), newWireCmd(), newCountersCmd(), newCLICmd())
 	return cmd
 }

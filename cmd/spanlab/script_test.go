@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/pcapgo"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -32,7 +35,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("LABS", labs)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"cli": cli},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"cli": cli, "frames": frames},
 	})
 }
 
@@ -48,6 +51,32 @@ func cli(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	_, err = io.WriteString(ts.Stdout(), out)
 	ts.Check(err)
+}
+
+// frames FILE prints the layers, addresses and length of each frame of a pcapng file.
+func frames(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: frames FILE")
+	}
+	f, err := os.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer f.Close()
+	r, err := pcapgo.NewNgReader(f, pcapgo.DefaultNgReaderOptions)
+	ts.Check(err)
+	for {
+		data, info, err := r.ReadPacketData()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		ts.Check(err)
+		p := gopacket.NewPacket(data, r.LinkType(), gopacket.Default)
+		var names []string
+		for _, l := range p.Layers() {
+			names = append(names, l.LayerType().String())
+		}
+		_, err = fmt.Fprintln(ts.Stdout(), strings.Join(names, "/"), p.NetworkLayer().NetworkFlow(), info.Length)
+		ts.Check(err)
+	}
 }
 
 func typed(ctx context.Context, inventoryFile, node, lines string) (string, error) {

@@ -193,4 +193,3 @@ func TestRSPANInARing(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }
-

@@ -62,6 +62,17 @@ func (c Client) Config(ctx context.Context, node string) (string, error) {
 	return r.Config, err
 }
 
+// Wire returns the lines that a switch has received; reset forgets them.
+func (c Client) Wire(ctx context.Context, node string, reset bool) ([]string, error) {
+	q := url.Values{"node": {node}}
+	if reset {
+		q.Set("reset", "1")
+	}
+	var r WireReply
+	err := c.do(ctx, http.MethodGet, "/v1/wire", q, nil, &r)
+	return r.Lines, err
+}
+
 // Counters returns the counters of a node.
 func (c Client) Counters(ctx context.Context, node string) (r CountersReply, err error) {
 	return r, c.do(ctx, http.MethodGet, "/v1/counters", url.Values{"node": {node}}, nil, &r)

@@ -22,121 +22,6 @@ import (
 // maxBody bounds a request, mostly of frames.
 const maxBody = 64 << 20
 
-// The types below are the JSON of the control interface.
-
-// NodeInfo is a node of GET /v1/nodes.
-type NodeInfo struct {
-	Name       string     `json:"name"`
-	Kind       string     `json:"kind"`
-	Role       string     `json:"role"`                 // "switch" or "host"
-	Management string     `json:"management,omitempty"` // "127.0.0.1:40001"; switches only
-	Ports      []PortInfo `json:"ports"`
-}
-
-// PortInfo is a port of a node.
-type PortInfo struct {
-	Name      string   `json:"name"`
-	MAC       string   `json:"mac"`
-	Up        bool     `json:"up"`
-	Addresses []string `json:"addresses,omitempty"` // of hosts, with prefix length
-	// MirrorDestination: a mirror session sends its copies there.
-	MirrorDestination bool `json:"mirrorDestination,omitempty"`
-}
-
-// EndInfo is one end of a cable.
-type EndInfo struct {
-	Node string `json:"node"`
-	Port string `json:"port"`
-}
-
-// LinkInfo is a cable.
-type LinkInfo struct {
-	A   EndInfo `json:"a"`
-	B   EndInfo `json:"b"`
-	MTU int     `json:"mtu"`
-}
-
-// NodesReply is the answer to GET /v1/nodes.
-type NodesReply struct {
-	Nodes []NodeInfo `json:"nodes"`
-	Links []LinkInfo `json:"links"`
-}
-
-// SendRequest is what POST /v1/frames takes: ready frames from a host, or a
-// generator.
-type SendRequest struct {
-	Host     string     `json:"host,omitempty"`
-	Port     string     `json:"port,omitempty"`
-	Frames   [][]byte   `json:"frames,omitempty"` // base64
-	Generate *Generator `json:"generate,omitempty"`
-}
-
-// SendReply is its answer.
-type SendReply struct {
-	Sent int `json:"sent"`
-}
-
-// CapturedFrame is a frame that a host received.
-type CapturedFrame struct {
-	Seq   uint64 `json:"seq"` // order of arrival in the fabric
-	Frame []byte `json:"frame"`
-}
-
-// CapturesReply is the answer to GET /v1/captures.
-type CapturesReply struct {
-	Host   string          `json:"host"`
-	Port   string          `json:"port"`
-	Count  int             `json:"count"` // of frames here
-	Frames []CapturedFrame `json:"frames"`
-}
-
-// ResetRequest is what POST /v1/captures/reset takes.
-type ResetRequest struct {
-	Host string `json:"host,omitempty"` // "" = all
-}
-
-// FaultRequest is what POST /v1/faults takes.
-type FaultRequest struct {
-	Node   string          `json:"node"`
-	Faults json.RawMessage `json:"faults"`
-}
-
-// LinkRequest is what POST /v1/links takes.
-type LinkRequest struct {
-	Node string `json:"node"`
-	Port string `json:"port"`
-	Up   bool   `json:"up"`
-}
-
-// ConfigReply is the answer to GET /v1/config.
-type ConfigReply struct {
-	Node   string `json:"node"`
-	Config string `json:"config"`
-}
-
-// PortCounters are the counters of a port.
-type PortCounters struct {
-	InFrames  uint64                 `json:"inFrames"`
-	InBytes   uint64                 `json:"inBytes"`
-	OutFrames uint64                 `json:"outFrames"`
-	OutBytes  uint64                 `json:"outBytes"`
-	Drops     map[fabric.Drop]uint64 `json:"drops,omitempty"`
-}
-
-// MirrorCounters are the counters of a mirror session.
-type MirrorCounters struct {
-	Matched uint64 `json:"matched"` // frames
-	Copied  uint64 `json:"copied"`  // copies sent, one per destination
-	Dropped uint64 `json:"dropped"` // copies that could not be sent
-}
-
-// CountersReply is the answer to GET /v1/counters.
-type CountersReply struct {
-	Node    string                    `json:"node"`
-	Ports   map[string]PortCounters   `json:"ports"`
-	Mirrors map[string]MirrorCounters `json:"mirrors,omitempty"`
-}
-
 // Handler returns the control interface. It checks that requests are made to a
 // loopback address, so that a web page cannot make a browser send them.
 func (l *Lab) Handler() http.Handler {
@@ -144,6 +29,7 @@ func (l *Lab) Handler() http.Handler {
 	mux.Handle("GET /v1/nodes", query(l.getNodes))
 	mux.Handle("GET /v1/captures", query(l.getCaptures, "host", "port", "contains", "reset"))
 	mux.Handle("GET /v1/config", query(l.getConfig, "node"))
+	mux.Handle("GET /v1/wire", query(l.getWire, "node", "reset"))
 	mux.Handle("GET /v1/counters", query(l.getCounters, "node"))
 	mux.Handle("POST /v1/frames", body(l.postFrames))
 	mux.Handle("POST /v1/captures/reset", body(l.postReset))
@@ -324,11 +210,9 @@ func (l *Lab) getCaptures(q url.Values) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	reset := false
-	if q.Has("reset") {
-		if reset, err = strconv.ParseBool(q.Get("reset")); err != nil {
-			return nil, fmt.Errorf("reset=%q is neither 1 nor 0", q.Get("reset"))
-		}
+	reset, err := wantsReset(q)
+	if err != nil {
+		return nil, err
 	}
 	captured := n.Host.Captured
 	if reset {
@@ -342,6 +226,17 @@ func (l *Lab) getCaptures(q url.Values) (any, error) {
 	}
 	r.Count = len(r.Frames)
 	return r, nil
+}
+
+func wantsReset(q url.Values) (bool, error) {
+	if !q.Has("reset") {
+		return false, nil
+	}
+	reset, err := strconv.ParseBool(q.Get("reset"))
+	if err != nil {
+		return false, fmt.Errorf("reset=%q is neither 1 nor 0", q.Get("reset"))
+	}
+	return reset, nil
 }
 
 func (l *Lab) postReset(r ResetRequest) (any, error) {
@@ -386,6 +281,22 @@ func (l *Lab) getConfig(q url.Values) (any, error) {
 		return nil, err
 	}
 	return ConfigReply{Node: n.Name, Config: n.FrontEnd.RunningConfig()}, nil
+}
+
+func (l *Lab) getWire(q url.Values) (any, error) {
+	n, err := l.switchNode(q.Get("node"))
+	if err != nil {
+		return nil, err
+	}
+	reset, err := wantsReset(q)
+	if err != nil {
+		return nil, err
+	}
+	r := WireReply{Node: n.Name, Lines: append([]string{}, n.FrontEnd.Wire()...)}
+	if reset {
+		n.FrontEnd.ResetWire()
+	}
+	return r, nil
 }
 
 func (l *Lab) getCounters(q url.Values) (any, error) {

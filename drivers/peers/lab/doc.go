@@ -17,6 +17,7 @@
 //	POST /v1/faults                     {"node": N, "faults": {...}}, replaces the node's faults -> {}
 //	POST /v1/links                      {"node": N, "port": P, "up": false} cuts or mends a cable -> {}
 //	GET  /v1/config?node=N              {"node": N, "config": "..."} as the switch prints it
+//	GET  /v1/wire?node=N[&reset=1]      {"node": N, "lines": [...]} that the switch received
 //	GET  /v1/counters?node=N            Counters
 //
 // A port that is left out is the host's only or first one. Faults are passed to

@@ -26,6 +26,10 @@ type FrontEnd interface {
 	Close()
 	// RunningConfig is the configuration in force as the switch itself prints it.
 	RunningConfig() string
+	// Wire returns every line or message received from clients, in order; secrets are
+	// not among them. ResetWire forgets them.
+	Wire() []string
+	ResetWire()
 	// SetFaults replaces the faults of the front end by a JSON object of its own
 	// format, {} being none. Unknown members are errors; with an error nothing has
 	// changed.

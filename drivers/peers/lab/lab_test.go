@@ -34,7 +34,11 @@ type frontEnd struct {
 
 	mu     sync.Mutex
 	faults string
+	wire   []string
 }
+
+func (f *frontEnd) Wire() []string { return f.wire }
+func (f *frontEnd) ResetWire()     { f.wire = nil }
 
 func (f *frontEnd) Serve(ctx context.Context, l net.Listener) error {
 	if f.fail != nil {
@@ -208,6 +212,14 @@ func TestControl(t *testing.T) {
 	if fe.faults != `{"delay":"1s"}` {
 		t.Errorf("faults passed on: %s", fe.faults)
 	}
+	fe.wire = []string{"show version", "exit"}
+	lines, err := c.Wire(ctx, "sw", true)
+	must(t, err)
+	left, err := c.Wire(ctx, "sw", false)
+	must(t, err)
+	if diff := cmp.Diff([][]string{{"show version", "exit"}, {}}, [][]string{lines, left}); diff != "" {
+		t.Errorf("wire, and again after a reset (-want +got):\n%s", diff)
+	}
 	config, err := c.Config(ctx, "sw")
 	must(t, err)
 	if config != "hostname sw\n" {
@@ -260,6 +272,8 @@ func TestControlRefuses(t *testing.T) {
 		{name: "host as switch", method: "GET", path: "/v1/config?node=h1", status: 400, want: "is a host"},
 		{name: "no switch", method: "GET", path: "/v1/counters?node=nope", status: 404, want: "nope"},
 		{name: "reset", method: "GET", path: "/v1/captures?host=h1&reset=perhaps", status: 400, want: "perhaps"},
+		{name: "wire of a host", method: "GET", path: "/v1/wire?node=h1", status: 400, want: "is a host"},
+		{name: "reset of a wire", method: "GET", path: "/v1/wire?node=sw&reset=x", status: 400, want: "neither 1 nor 0"},
 		{name: "fault refused", method: "POST", path: "/v1/faults", body: `{"node":"sw","faults":{"bad":1}}`, status: 400, want: "no such fault"},
 		{name: "no fault", method: "POST", path: "/v1/faults", body: `{"node":"sw"}`, status: 400, want: "must be an object"},
 		{name: "reset of a switch", method: "POST", path: "/v1/captures/reset", body: `{"host":"sw"}`, status: 400, want: "is a switch"},
