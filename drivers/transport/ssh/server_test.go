@@ -176,7 +176,7 @@ func (s *testServer) conn(t testing.TB, raw net.Conn, cfg *ssh.ServerConfig, wg 
 			wg.Add(1)
 			go func() {
 				defer wg.Done()
-				sh := &testShell{t: t, srv: s, ch: ch, raw: raw, in: bufio.NewReader(ch)}
+				sh := &testShell{t: t, srv: s, ch: ch, raw: raw, in: bufio.NewReaderSize(ch, 64<<10)}
 				for r := range reqs {
 					switch r.Type {
 					case "pty-req":
