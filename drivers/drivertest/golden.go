@@ -129,16 +129,21 @@ func (g GoldenSite) sections(t testing.TB, c GoldenCase) string {
 	var have []string
 	var sets []models.ChangeSet
 	for _, d := range g.Network.Devices {
-		for _, s := range states[d.ID].Sessions {
-			have = append(have, describe(s)...)
-		}
 		var mine []models.Session
 		for _, s := range want {
 			if s.Device == d.ID {
 				mine = append(mine, s)
 			}
 		}
-		sets = append(sets, plan.Diff(mine, states[d.ID], g.Planner.Capabilities().Grain, func(i string) bool { return i == c.Intent.Metadata.Name }))
+		cs := plan.Diff(mine, states[d.ID], g.Planner.Capabilities().Grain, func(i string) bool { return i == c.Intent.Metadata.Name })
+		if cs.Empty() {
+			continue
+		}
+		sets = append(sets, cs)
+		for _, s := range states[d.ID].Sessions {
+			have = append(have, fmt.Sprintf("%s: %s", d.ID, sessionTitle(s)))
+			have = append(have, describe(s)...)
+		}
 	}
 	out.section("have", have)
 
@@ -147,15 +152,15 @@ func (g GoldenSite) sections(t testing.TB, c GoldenCase) string {
 		for i, wave := range group.Waves {
 			for _, cs := range wave {
 				for _, ch := range cs.Changes {
-					changes = append(changes, fmt.Sprintf("wave %d: %s", i+1, ch.Op))
+					changes = append(changes, fmt.Sprintf("%s, wave %d: %s %s", cs.Device, i+1, ch.Op, sessionTitle(*ch.Session())))
 					changes = append(changes, describeChange(ch)...)
 				}
-				script = append(script, g.script(t, cs, "golden")...)
+				script = append(script, g.script(t, cs, drivers.RenderOptions{Tag: "golden", Within: 10 * time.Minute})...)
 			}
 		}
 		for _, wave := range slices.Backward(group.Waves) {
 			for _, cs := range slices.Backward(wave) {
-				undo = append(undo, g.script(t, cs.Reverse(), "golden-undo")...)
+				undo = append(undo, g.script(t, cs.Reverse(), drivers.RenderOptions{Tag: "golden-undo"})...)
 			}
 		}
 	}
@@ -195,10 +200,10 @@ func (g GoldenSite) resolve(in models.Intent, states map[models.DeviceID]models.
 	return sessions, notes, found
 }
 
-// script gives the lines for one device, and those that confirm and cancel them.
-func (g GoldenSite) script(t testing.TB, cs models.ChangeSet, tag string) []string {
+// script gives the lines for one device, and those that end its timer.
+func (g GoldenSite) script(t testing.TB, cs models.ChangeSet, o drivers.RenderOptions) []string {
 	t.Helper()
-	sc, err := g.Planner.Render(cs, drivers.RenderOptions{Tag: tag, Within: 10 * time.Minute})
+	sc, err := g.Planner.Render(cs, o)
 	if err != nil {
 		t.Fatalf("render: %v", err)
 	}
@@ -215,7 +220,6 @@ func (g GoldenSite) script(t testing.TB, cs models.ChangeSet, tag string) []stri
 	part("", sc.Steps)
 	part(", to confirm", sc.Confirm)
 	part(", to cancel", sc.Cancel)
-	part(", to discard", sc.Discard)
 	return out
 }
 
@@ -223,7 +227,7 @@ func describeChange(ch models.Change) []string {
 	if ch.Op != models.Update {
 		return describe(*ch.Session())
 	}
-	out := []string{sessionTitle(*ch.After)}
+	var out []string
 	for _, d := range plan.Differences(*ch.After, *ch.Before) {
 		out = append(out, "  "+d)
 	}
@@ -231,12 +235,12 @@ func describeChange(ch models.Change) []string {
 }
 
 func sessionTitle(s models.Session) string {
-	return fmt.Sprintf("%s: %s session %s", s.Device, s.Role, name(s))
+	return fmt.Sprintf("%s session %s", s.Role, name(s))
 }
 
 func describe(s models.Session) []string {
 	s = s.Normalize()
-	out := []string{sessionTitle(s)}
+	var out []string
 	add := func(text string) { out = append(out, "  "+text) }
 	for _, src := range s.Sources {
 		add("source " + plan.SourceText(src))

@@ -22,7 +22,7 @@ func filterFamily(rules []models.Rule) (int, string) {
 	fam := 0
 	for i, r := range rules {
 		if len(r.Match.VLANs) > 0 {
-			return 0, fmt.Sprintf("filter rule %d matches VLANs: %s", i+1, whyVLANIn)
+			return 0, whyVLANIn
 		}
 		f := r.Match.Family()
 		switch {
@@ -204,11 +204,11 @@ func parseAddress(w []string, family int) (models.Prefix, []string, bool) {
 		return models.Prefix{}, nil, false
 	}
 	if w[0] == "any" {
-		any := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		all := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 		if family == 6 {
-			any = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+			all = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		}
-		return models.Prefix{Prefix: any}, w[1:], true
+		return models.Prefix{Prefix: all}, w[1:], true
 	}
 	if w[0] == "host" {
 		if len(w) < 2 || strings.Contains(w[1], "/") {

@@ -206,11 +206,11 @@ func rule(t testing.TB, r fabric.Rule) models.Rule {
 	out.Match.Src, out.Match.Dst = models.Prefix{Prefix: r.Src}, models.Prefix{Prefix: r.Dst}
 	out.Match.Sport, out.Match.Dport = ports(r.SrcPorts), ports(r.DstPorts)
 	if out.Match.Family() == 0 {
-		any := map[uint8]string{4: "0.0.0.0/0", 6: "::/0"}[r.IPVersion]
-		if any == "" {
+		all := map[uint8]string{4: "0.0.0.0/0", 6: "::/0"}[r.IPVersion]
+		if all == "" {
 			t.Fatalf("a rule of no IP version: %+v", r)
 		}
-		out.Match.Src = models.Prefix{Prefix: netip.MustParsePrefix(any)}
+		out.Match.Src = models.Prefix{Prefix: netip.MustParsePrefix(all)}
 	}
 	return out
 }

@@ -83,8 +83,8 @@ func (w *writer) change(c models.Change) error {
 		if s == nil {
 			continue
 		}
-		if bad := unsayable(*s); len(bad) > 0 {
-			return fmt.Errorf("%w: session %q: %s", drivers.ErrUnsupported, s.Name, strings.Join(bad, "; "))
+		if bad := unsayable(*s); len(bad.all()) > 0 {
+			return fmt.Errorf("%w: session %q: %s", drivers.ErrUnsupported, s.Name, strings.Join(bad.all(), "; "))
 		}
 		w.session = s.Name
 	}
