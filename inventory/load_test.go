@@ -248,6 +248,60 @@ devices:
 	}
 }
 
+// What a device says wins over its groups, false and empty too.
+func TestDeviceWins(t *testing.T) {
+	file := write(t, "inv.yml", `apiVersion: spanctl/v1
+kind: Inventory
+defaults: {legacyAlgorithms: true}
+groups: {g: {legacyAlgorithms: true, uplinks: [Et1], hostKey: {policy: ignore, knownHosts: k}}}
+devices:
+  - {name: a, platform: arista_eos, groups: [g], legacyAlgorithms: false, uplinks: [], hostKey: {policy: strict}}
+`)
+	inv, err := LoadInventory([]string{file}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := inv.Access("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := inv.Network(); a.LegacyAlgorithms || len(n.Devices[0].Uplinks) > 0 || a.HostKey.Policy != HostKeyStrict || a.HostKey.KnownHosts != filepath.Join(filepath.Dir(file), "k") {
+		t.Errorf("got %+v with uplinks %v", a, n.Devices[0].Uplinks)
+	}
+}
+
+// Aliases must not make a small file endless.
+func TestAliasesAreBounded(t *testing.T) {
+	const head = "apiVersion: spanctl/v1\nkind: Inventory\n"
+	var bomb strings.Builder
+	bomb.WriteString(head + "defaults: {labels: &l {")
+	for i := range 2000 {
+		fmt.Fprintf(&bomb, "k%d: v, ", i)
+	}
+	bomb.WriteString("}}\ngroups: {")
+	for i := range 2000 {
+		fmt.Fprintf(&bomb, "g%d: {labels: *l}, ", i)
+	}
+	bomb.WriteString("}\n")
+	for name, give := range map[string]string{
+		"many":          bomb.String(),
+		"merges itself": head + "devices: [&a {name: x, platform: sonic, <<: *a}]\n",
+		"merges twice":  head + "groups: {a: &a {labels: {x: y}}, b: &b {<<: [*a, *a]}, c: &c {<<: [*b, *b, *b]}, d: {<<: [*c, *c, *c]}}\n",
+	} {
+		start := time.Now()
+		_, err := LoadInventory([]string{write(t, "inv.yml", give)}, Options{})
+		if name != "merges twice" && (err == nil || !strings.Contains(err.Error(), "aliases make more of the file than can be read")) {
+			t.Errorf("%s: got error %.200v", name, err)
+		}
+		if name == "merges twice" && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if d := time.Since(start); d > 10*time.Second {
+			t.Errorf("%s: took %s", name, d)
+		}
+	}
+}
+
 func TestSeveralFiles(t *testing.T) {
 	dir := t.TempDir()
 	files := map[string]string{

@@ -170,9 +170,6 @@ func (d *device) port(name string) (string, error) {
 			return "", err
 		}
 	}
-	if known, ok := d.known[p]; ok {
-		p = known
-	}
 	if d.allowed != nil && !d.allowed[p] {
 		return "", fmt.Errorf("%s has no interface %s%s", d.id, quote(p), didYouMean(p, maps.Keys(d.allowed)))
 	}

@@ -34,7 +34,9 @@ var (
 	eosPort  = regexp.MustCompile(`^\d+(/\d+){0,2}(\.\d+)?$`)
 	xrPort   = regexp.MustCompile(`^\d+/\d+/\d+/\d+(/\d+)?(\.\d+)?$`)
 	vrpPort  = regexp.MustCompile(`^\d+/\d+(/\d+){0,2}(:\d+)?(\.\d+)?$`)
-	fpcPort  = regexp.MustCompile(`^-\d+/\d+/\d+(:\d+)?(\.\d+)?$`)
+	// xrManagement is the one shape with letters that count: 0/RP0/CPU0/0.
+	xrManagement = regexp.MustCompile(`^\d+/(RP|RSP)?\d+/CPU\d+/\d+$`)
+	fpcPort      = regexp.MustCompile(`^-\d+/\d+/\d+(:\d+)?(\.\d+)?$`)
 )
 
 // types makes portTypes of one shape; each is "Name" or "Name=short,short".
@@ -64,7 +66,7 @@ var portGrammars = map[string]portGrammar{
 	PlatformIOSXR: {abbreviate: true, help: "GigabitEthernet0/0/0/1, Bundle-Ether1", lab: xrdNaming.toNOS,
 		types: slices.Concat(types(xrPort, "GigabitEthernet=Gi", "TenGigE=Te,TenGigabitEthernet", "TwentyFiveGigE=TF", "FortyGigE=Fo", "FiftyGigE=Fi",
 			"HundredGigE=Hu", "TwoHundredGigE=TH", "FourHundredGigE=FH"), types(unit, "Bundle-Ether=BE", "Loopback=Lo"),
-			types(regexp.MustCompile(`^\d+/(RP|RSP)?\d+/CPU\d+/\d+$`), "MgmtEth=Mg"))},
+			types(xrManagement, "MgmtEth=Mg"))},
 	PlatformJunos: {help: "ge-0/0/0, xe-0/0/0:1, ae0",
 		types: slices.Concat(types(fpcPort, "ge", "xe", "et", "fe", "mge"), types(unit, "ae", "irb", "em", "fxp", "me", "lo"), types(regexp.MustCompile(`^$`), "vme"))},
 	PlatformSRL: {help: "ethernet-1/1, ethernet-1/1/1, lag1", lab: srlNaming.toNOS,
@@ -133,26 +135,24 @@ func canonicalPort(platform, name string) (string, error) {
 	return "", fmt.Errorf("interface %q: want names such as %s", name, g.help)
 }
 
-// exact finds the type whose full or short spelling begins name. Longer spellings
-// go first.
+// exact finds the type whose full or short spelling begins name. Numbers begin with
+// a digit or a dash, so that no two types can match.
 func (g portGrammar) exact(name string) (string, bool) {
-	best, result := -1, ""
 	for _, t := range g.types {
 		for _, s := range append([]string{t.name}, t.short...) {
-			if len(s) <= best || len(name) < len(s) || !strings.EqualFold(name[:len(s)], s) {
+			if len(name) < len(s) || !strings.EqualFold(name[:len(s)], s) {
 				continue
 			}
-			if rest := strings.TrimLeft(name[len(s):], " "); t.shape.MatchString(strings.ToUpper(rest)) || t.shape.MatchString(strings.ToLower(rest)) {
-				if strings.Contains(t.name, "Mgmt") {
-					rest = strings.ToUpper(rest)
-				} else {
-					rest = strings.ToLower(rest)
-				}
-				best, result = len(s), t.name+rest
+			rest := strings.ToLower(strings.TrimLeft(name[len(s):], " "))
+			if t.shape == xrManagement {
+				rest = strings.ToUpper(rest)
+			}
+			if t.shape.MatchString(rest) {
+				return t.name + rest, true
 			}
 		}
 	}
-	return result, best >= 0
+	return "", false
 }
 
 // abbreviated gives the names that the beginning of a type may stand for.

@@ -116,6 +116,14 @@ func TestCanonicalPort(t *testing.T) {
 	}
 }
 
+func TestAmbiguousPort(t *testing.T) {
+	_, err := canonicalPort(PlatformIOSXE, "F1/0/1")
+	const want = `interface "F1/0/1": may be FastEthernet1/0/1 or FiveGigabitEthernet1/0/1 or FortyGigabitEthernet1/0/1 or FiftyGigE1/0/1 or FourHundredGigE1/0/1`
+	if err == nil || err.Error() != want {
+		t.Errorf("got error %v, want %s", err, want)
+	}
+}
+
 func TestInventoryPorts(t *testing.T) {
 	inv := loadNetwork(t)
 	tests := []struct {

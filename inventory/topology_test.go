@@ -295,6 +295,49 @@ func TestKindTable(t *testing.T) {
 	}
 }
 
+// For every kind of ours: what the topology may write, the Linux name and the NOS's
+// name. Sources as at kinds.
+func TestLabNames(t *testing.T) {
+	tests := []struct{ kind, give, linux, name string }{
+		{"arista_ceos", "eth1", "eth1", "Ethernet1"}, {"arista_ceos", "et2", "et2", "Ethernet2"}, {"arista_ceos", "eth2_1_1", "eth2_1_1", "Ethernet2/1/1"},
+		{"arista_veos", "eth1", "eth1", "Ethernet1/1"}, {"arista_veos", "Et1/2", "eth2", "Ethernet1/2"},
+		{"nokia_srlinux", "e1-1", "e1-1", "ethernet-1/1"}, {"nokia_srlinux", "ethernet-2/10/4", "e2-10-4", "ethernet-2/10/4"},
+		{"nokia_sros", "eth1", "eth1", "1/1/1"}, {"nokia_sros", "1/1/c3/1", "eth3", "1/1/c3/1"},
+		{"nokia_srsim", "1/2/3", "e1-2-3", "1/2/3"}, {"nokia_srsim", "e1-x2-3-c4-5", "e1-x2-3-c4-5", "1/x2/3/c4/5"}, {"nokia_srsim", "1/x2/3/c4/5", "e1-x2-3-c4-5", "1/x2/3/c4/5"},
+		{"cisco_xrd", "Gi0-0-0-7", "Gi0-0-0-7", "GigabitEthernet0/0/0/7"}, {"cisco_c8000", "Hu0_0_0_1", "Hu0_0_0_1", "HundredGigE0/0/0/1"}, {"cisco_c8000", "FH0_0_0_1", "FH0_0_0_1", "FourHundredGigE0/0/0/1"},
+		{"cisco_xrd_vrouter", "eth1", "eth1", "TenGigE0/0/0/0"}, {"cisco_xrv9k", "Gi0/0/0/1", "eth2", "GigabitEthernet0/0/0/1"}, {"cisco_xrv", "eth1", "eth1", "GigabitEthernet0/0/0/0"},
+		{"cisco_cat9kv", "eth1", "eth1", "GigabitEthernet1/0/1"}, {"cisco_c8000v", "eth1", "eth1", "GigabitEthernet2"}, {"cisco_c8000v", "Gi2", "eth1", "GigabitEthernet2"}, {"cisco_csr1000v", "eth3", "eth3", "GigabitEthernet4"},
+		{"cisco_iol", "eth1", "eth1", "Ethernet0/1"}, {"cisco_iol", "eth4", "eth4", "Ethernet1/0"}, {"cisco_iol", "eth7", "eth7", "Ethernet1/3"}, {"cisco_iol", "e1/1", "eth5", "Ethernet1/1"},
+		{"cisco_n9kv", "eth1", "eth1", "Ethernet1/1"}, {"cisco_n9kv", "Et1/3", "eth3", "Ethernet1/3"},
+		{"juniper_vjunosswitch", "eth1", "eth1", "ge-0/0/0"}, {"juniper_vjunosevolved", "eth1", "eth1", "et-0/0/0"}, {"juniper_vmx", "xe-0/0/2", "eth3", "xe-0/0/2"},
+		{"juniper_cjunosevolved", "eth4", "eth4", "et-0/0/0"}, {"juniper_cjunosevolved", "et-0/0/1", "eth5", "et-0/0/1"}, {"juniper_crpd", "eth1", "eth1", "eth1"},
+		{"sonic-vs", "eth1", "eth1", "Ethernet0"}, {"sonic-vm", "eth3", "eth3", "Ethernet8"}, {"dell_sonic", "eth2", "eth2", "Ethernet4"},
+		{"nvidia_cumulusvx", "swp1", "eth1", "swp1"}, {"nvidia_cumulusvx", "eth2", "eth2", "swp2"}, {"cumulus_cvx", "swp12", "swp12", "swp12"},
+		{"aruba_aoscx", "1/1/2", "eth2", "1/1/2"}, {"huawei_vrp", "eth1", "eth1", "Ethernet1/0/0"}, {"mikrotik_ros", "eth1", "eth1", "ether2"}, {"mikrotik_ros", "ether3", "eth2", "ether3"},
+		{"vyosnetworks_vyos", "eth1", "eth1", "eth1"}, {"ipinfusion_ocnos", "eth1", "eth1", "eth1"}, {"linux", "anything", "anything", "anything"},
+	}
+	for _, tt := range tests {
+		k := kindIndex()[tt.kind]
+		n := Node{Kind: tt.kind, Platform: k.platform, kind: k}
+		got, err := n.resolveInterface(tt.give)
+		if err != nil || got.Linux != tt.linux || got.Name != tt.name || (got.Alias == "") != (tt.give == tt.linux) {
+			t.Errorf("%s %s: got %+v, %v; want %s and %s", tt.kind, tt.give, got, err, tt.linux, tt.name)
+		}
+	}
+	refused := []struct{ kind, give, want string }{
+		{"cisco_n9kv", "Ethernet1/0", "the first port has number 1"}, {"cisco_c8000v", "Gi1", "the first port has number 2"}, {"mikrotik_ros", "ether1", "the first port has number 2"},
+		{"cisco_n9kv", "Ethernet1/99999999999999999999", "the port number is too large"}, {"cisco_iol", "Ethernet0/0", "want ethX"}, {"nokia_sros", "2/1/1", "slot 1, mda 1"},
+		{"nokia_sros", "1/1/c1/2", "breakout"}, {"nokia_srsim", "1/0/3", "begin at 1"}, {"huawei_vrp", "GE1/0/0", "want ethX"}, {"cisco_xrd", "Gi0/0/0/0", "want Gi0-0-0-X"},
+	}
+	for _, tt := range refused {
+		k := kindIndex()[tt.kind]
+		n := Node{Kind: tt.kind, Platform: k.platform, kind: k}
+		if got, err := n.resolveInterface(tt.give); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s %s: got %+v, %v; want an error with %q", tt.kind, tt.give, got, err, tt.want)
+		}
+	}
+}
+
 func FuzzTopology(f *testing.F) {
 	text, err := os.ReadFile(testdata(f, "lab", "fabric.clab.yml"))
 	if err != nil {
