@@ -201,14 +201,17 @@ ignore-timer and log (with "text").`
 }
 
 func newLinkCmd() *cobra.Command {
-	return clientCmd("link NODE:PORT up|down", "Cut or mend a cable", cobra.ExactArgs(2),
+	var loseOneIn int
+	cmd := clientCmd("link NODE:PORT up|down", "Cut or mend a cable, or make it lose frames", cobra.ExactArgs(2),
 		func(cmd *cobra.Command, c lab.Client, args []string) error {
 			node, port, ok := strings.Cut(args[0], ":")
 			if !ok || args[1] != "up" && args[1] != "down" {
 				return errors.New("want NODE:PORT and up or down")
 			}
-			return c.SetLink(cmd.Context(), node, port, args[1] == "up")
+			return c.SetLink(cmd.Context(), lab.LinkRequest{Node: node, Port: port, Up: args[1] == "up", LoseOneIn: loseOneIn})
 		})
+	cmd.Flags().IntVar(&loseOneIn, "lose-one-in", 0, "lose every Nth frame in each direction; 0 = none")
+	return cmd
 }
 
 func newConfigCmd() *cobra.Command {

@@ -241,6 +241,50 @@ func TestRoundTripTime(t *testing.T) {
 	}
 }
 
+// TestStopsInSpiteOfClients: a client that waits for an answer does not hold the lab.
+func TestStopsInSpiteOfClients(t *testing.T) {
+	topology, _ := leafSpine(t)
+	ready, stop := running(t, upOptions{}, topology.File)
+	inv, err := inventory.LoadInventory([]string{ready.Inventory}, inventory.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	control := lab.Client{Address: ready.Control}
+	if err := control.SetFaults(t.Context(), "leaf1", json.RawMessage(`{"lines":[{"line":"^show version","action":"hang"}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := dial(t.Context(), inv, "leaf1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s, err := c.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Stdin = strings.NewReader("show version\n")
+	if err := s.Shell(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		lines, err := control.Wire(t.Context(), "leaf1", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(lines) > 0 {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	start := time.Now()
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("stopping took %s", took)
+	}
+}
+
 func TestBasePort(t *testing.T) {
 	topology, _ := leafSpine(t)
 	// A range that was free a moment ago; another process may take it, which is no

@@ -19,6 +19,7 @@ const (
 	DropCaptureFull       Drop = "capture-full"       // in, hosts: counted but not kept
 	DropDown              Drop = "down"               // out: the port is down
 	DropMTU               Drop = "mtu"                // out: longer than the link's MTU
+	DropLoss              Drop = "loss"               // out: sent and lost on the wire, see SetLoss
 )
 
 // Counters of a port.

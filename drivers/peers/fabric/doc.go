@@ -9,6 +9,10 @@
 // sends each flow by one of its members that are up. Mirrors copy frames as they
 // are on the wire of the mirrored port; see [Mirror] for the rules.
 //
+// There is no time: no rates, no queues, nothing is lost by load, learned addresses
+// do not age. What is to be lost is lost by [Fabric.SetLoss], [Fabric.SetLink] and
+// the MTU of a [Link].
+//
 // # Loops
 //
 // There is no spanning tree. Instead a switch forwards one frame at most once in

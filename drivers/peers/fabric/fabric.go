@@ -68,6 +68,8 @@ type port struct {
 	peer  *port // nil without a cable
 	mtu   int
 	cut   bool // the cable is cut; the same at both ends
+	loss  int  // one frame in so many is lost on the way from here; 0 none
+	since int  // frames sent since the last one was lost
 	shut  bool
 	in    Traffic
 	out   Traffic
@@ -214,6 +216,28 @@ func (f *Fabric) SetLink(e End, up bool) error {
 	return nil
 }
 
+// SetLoss makes the cable at e bad: in each direction one frame in oneIn is lost,
+// unnoticed by the sending node but for [DropLoss]. 0 makes it good again, 1 loses
+// all.
+func (f *Fabric) SetLoss(e End, oneIn int) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p, err := f.port(e)
+	if err != nil {
+		return err
+	}
+	if p.peer == nil {
+		return fmt.Errorf("%s has no link", e)
+	}
+	if oneIn < 0 {
+		return fmt.Errorf("%s: one frame in %d cannot be lost", e, oneIn)
+	}
+	for _, end := range []*port{p, p.peer} {
+		end.loss, end.since = oneIn, 0
+	}
+	return nil
+}
+
 // Switch returns the switch of that name, nil if there is none.
 func (f *Fabric) Switch(name string) *Switch {
 	f.mu.Lock()
@@ -255,6 +279,19 @@ func (f *Fabric) Links() []Link {
 func (p *port) end() End { return End{p.node.name, p.name} }
 
 func (p *port) up() bool { return p.peer != nil && !p.cut && !p.shut && !p.peer.shut }
+
+// loses counts a frame that has left p and reports whether it is lost.
+func (p *port) loses() bool {
+	if p.loss == 0 {
+		return false
+	}
+	if p.since++; p.since < p.loss {
+		return false
+	}
+	p.since = 0
+	p.drop(DropLoss)
+	return true
+}
 
 func (p *port) drop(why Drop) { p.drops[why]++ }
 

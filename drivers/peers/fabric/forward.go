@@ -31,7 +31,9 @@ func (f *Fabric) transmit(p *port, frame []byte, id uint64, isCopy bool) bool {
 		return false
 	}
 	p.out.count(frame)
-	f.queue = append(f.queue, arrival{p.peer, frame, id, isCopy})
+	if !p.loses() {
+		f.queue = append(f.queue, arrival{p.peer, frame, id, isCopy})
+	}
 	return true
 }
 

@@ -269,6 +269,32 @@ func TestLinkDown(t *testing.T) {
 	}
 }
 
+func TestLoss(t *testing.T) {
+	n, sw, hs := star(t, 3)
+	m := span("m", "e1", fabric.Rx, "e3")
+	n.must(sw.Configure(fabric.Config{Mirrors: []fabric.Mirror{m}}))
+	e3 := fabric.End{Node: "sw", Port: "e3"}
+	for _, tt := range []struct{ oneIn, copies int }{{3, 5}, {1, 0}, {0, 7}} { // of 7
+		n.must(n.SetLoss(e3, tt.oneIn))
+		forget(hs...)
+		for range 7 {
+			n.send(hs[0], between(hs[0], hs[1], "x"))
+		}
+		if d := cmp.Diff([]int{0, 7, tt.copies}, counts(hs...)); d != "" {
+			t.Errorf("one in %d lost (-want +got):\n%s", tt.oneIn, d)
+		}
+	}
+	if c, _ := sw.Counters("e3"); c.Drops[fabric.DropLoss] != 2+7 || c.Out.Frames != 3*7+2 {
+		t.Errorf("e3 counts %+v, want 9 of 23 frames lost", c)
+	}
+	if c, _ := sw.MirrorCounters("m"); c != (fabric.MirrorCounters{Matched: 21, Copied: 21}) {
+		t.Errorf("the switch noticed: %+v", c)
+	}
+	if err := n.SetLoss(e3, -1); err == nil {
+		t.Error("loss of one in -1 was accepted")
+	}
+}
+
 func TestMTU(t *testing.T) {
 	n := newNetwork(t)
 	sw := n.addSwitch("sw", 3)

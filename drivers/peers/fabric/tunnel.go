@@ -34,6 +34,9 @@ func (s *Switch) tunnel(m *mirror, t *Tunnel, frame []byte, info copied) bool {
 			return hop > 0
 		}
 		out.out.count(pkt)
+		if out.loses() {
+			return true
+		}
 		in.in.count(pkt)
 		if in.node.host != nil {
 			in.capture(pkt)

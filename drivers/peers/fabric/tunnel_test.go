@@ -220,6 +220,7 @@ func TestTunnelWays(t *testing.T) {
 			n.must(n.SetLink(at("e2"), false))
 			n.link("sw2", "e5", "sw3", "e2")
 		}, want: 1},
+		{name: "lost on the way", spoil: func(n network, _ [3]*fabric.Switch, _ fabric.Config) { n.must(n.SetLoss(at("e2"), 1)) }},
 		{name: "TTL 3 is enough", ttl: 3, want: 1},
 		{name: "TTL runs out", ttl: 2, at: fabric.End{Node: "sw3", Port: "e1"}, why: fabric.DropTTL},
 	}

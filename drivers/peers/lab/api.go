@@ -90,6 +90,9 @@ type LinkRequest struct {
 	Node string `json:"node"`
 	Port string `json:"port"`
 	Up   bool   `json:"up"`
+	// LoseOneIn = N loses every Nth frame in each direction while the cable is up;
+	// 0 none.
+	LoseOneIn int `json:"loseOneIn,omitempty"`
 }
 
 // ConfigReply is the answer to GET /v1/config.

@@ -50,9 +50,9 @@ func (c Client) SetFaults(ctx context.Context, node string, faults json.RawMessa
 	return c.do(ctx, http.MethodPost, "/v1/faults", nil, FaultRequest{Node: node, Faults: faults}, nil)
 }
 
-// SetLink cuts (up false) or mends the cable at a port.
-func (c Client) SetLink(ctx context.Context, node, port string, up bool) error {
-	return c.do(ctx, http.MethodPost, "/v1/links", nil, LinkRequest{Node: node, Port: port, Up: up}, nil)
+// SetLink cuts or mends the cable at a port, or makes it lose frames.
+func (c Client) SetLink(ctx context.Context, r LinkRequest) error {
+	return c.do(ctx, http.MethodPost, "/v1/links", nil, r, nil)
 }
 
 // Config returns a switch's running configuration as it prints it itself.

@@ -272,7 +272,11 @@ func (l *Lab) postLinks(r LinkRequest) (any, error) {
 	if n == nil {
 		return nil, notFound("no node %q", r.Node)
 	}
-	return struct{}{}, n.Fabric.SetLink(fabric.End{Node: r.Node, Port: r.Port}, r.Up)
+	end := fabric.End{Node: r.Node, Port: r.Port}
+	if err := n.Fabric.SetLoss(end, r.LoseOneIn); err != nil {
+		return nil, err
+	}
+	return struct{}{}, n.Fabric.SetLink(end, r.Up)
 }
 
 func (l *Lab) getConfig(q url.Values) (any, error) {

@@ -15,7 +15,8 @@
 //	                                    Captures: what the host has received
 //	POST /v1/captures/reset             {"host": H}, {} for all hosts -> {}
 //	POST /v1/faults                     {"node": N, "faults": {...}}, replaces the node's faults -> {}
-//	POST /v1/links                      {"node": N, "port": P, "up": false} cuts or mends a cable -> {}
+//	POST /v1/links                      {"node": N, "port": P, "up": false} cuts or mends a cable,
+//	                                    "loseOneIn": 10 makes it lose every tenth frame -> {}
 //	GET  /v1/config?node=N              {"node": N, "config": "..."} as the switch prints it
 //	GET  /v1/wire?node=N[&reset=1]      {"node": N, "lines": [...]} that the switch received
 //	GET  /v1/counters?node=N            Counters

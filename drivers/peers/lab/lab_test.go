@@ -225,7 +225,13 @@ func TestControl(t *testing.T) {
 	if config != "hostname sw\n" {
 		t.Errorf("configuration %q", config)
 	}
-	must(t, c.SetLink(ctx, "h2", "eth1", false))
+	must(t, c.SetLink(ctx, lab.LinkRequest{Node: "sw", Port: "e2", Up: true, LoseOneIn: 2}))
+	_, err = c.Send(ctx, lab.SendRequest{Generate: &lab.Generator{From: "h1", To: "h2", Count: 4}})
+	must(t, err)
+	if have := count("h2", "", true); have != 2 {
+		t.Errorf("%d of 4 frames arrived, want every second", have)
+	}
+	must(t, c.SetLink(ctx, lab.LinkRequest{Node: "h2", Port: "eth1"}))
 	_, err = c.Send(ctx, lab.SendRequest{Generate: &lab.Generator{From: "h2", To: "h1"}})
 	must(t, err)
 	counters, err := c.Counters(ctx, "h2")
@@ -235,10 +241,10 @@ func TestControl(t *testing.T) {
 	}
 	counters, err = c.Counters(ctx, "sw")
 	must(t, err)
-	if diff := cmp.Diff(map[string]lab.MirrorCounters{"m": {Matched: 2, Copied: 2}}, counters.Mirrors); diff != "" {
+	if diff := cmp.Diff(map[string]lab.MirrorCounters{"m": {Matched: 6, Copied: 6}}, counters.Mirrors); diff != "" {
 		t.Errorf("mirrors (-want +got):\n%s", diff)
 	}
-	if p := counters.Ports["e1"]; p.InFrames != 2 || p.OutFrames != 3 {
+	if p := counters.Ports["e1"]; p.InFrames != 6 || p.OutFrames != 3 {
 		t.Errorf("e1 %+v", p)
 	}
 }
