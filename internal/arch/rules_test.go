@@ -65,7 +65,7 @@ var rules = []rule{
 	// Checkpoints carry scripts, and errors kinds, that transport defines.
 	{pkg: "internal/store/storetest", own: []string{"models", "drivers", "drivers/transport", "internal/store"}, help: true},
 	{pkg: "internal/store/...", own: []string{"models", "drivers", "drivers/transport", "internal/store/..."}, third: []string{"modernc.org/sqlite", "golang.org/x/sys"}},
-	{pkg: "internal/engine/...", own: []string{"models", "models/plan", "drivers", "drivers/transport", "internal/engine/..."}, third: []string{
+	{pkg: "internal/engine/...", own: []string{"models", "models/plan", "drivers", "drivers/transport", "internal/store", "internal/engine/..."}, third: []string{
 		"golang.org/x/sync", "github.com/cenkalti/backoff",
 	}},
 	{pkg: "internal/require", help: true},

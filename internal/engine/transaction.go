@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -328,19 +327,4 @@ func (r *run) confirm(ctx context.Context, intent string, wave int, cp drivers.C
 		return errors.Join(err, r.save(ctx, intent, wave, cp, store.InDoubt, err))
 	}
 	return nil
-}
-
-// latestWaves sorts the checkpoints of a journal back into waves.
-func latestWaves(entries []store.Entry) [][]drivers.Checkpoint {
-	n := 0
-	for _, en := range entries {
-		n = max(n, en.Wave+1)
-	}
-	out := make([][]drivers.Checkpoint, n)
-	for _, en := range entries {
-		if en.Checkpoint != nil {
-			out[en.Wave] = append(out[en.Wave], *en.Checkpoint)
-		}
-	}
-	return slices.DeleteFunc(out, func(w []drivers.Checkpoint) bool { return len(w) == 0 })
 }

@@ -1,0 +1,35 @@
+# Everything a developer types. `make demo` and `make test` are the two that a new
+# user needs; neither needs root, and both say what they left out.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+.PHONY: build demo test race lint generate bench kernel-lab packages
+
+build: ## spanctl and spanlab in bin/
+	CGO_ENABLED=0 go build -o bin/ ./cmd/...
+
+demo: build ## the main job on the embedded lab, under a minute
+	testdata/demo/demo.sh bin
+
+test: lint ## the whole suite; as root with the kernel tests
+	go tool gotestsum --format pkgname-and-test-fails --hide-summary=output -- -timeout 30m $(TESTFLAGS) ./...
+
+race: ## the suite under the race detector
+	go test -race -timeout 20m ./...
+
+lint: ## vet and staticcheck
+	go vet ./...
+	go tool staticcheck ./...
+	GOOS=darwin go vet ./cmd/spanctl ./hostmirror/...
+
+generate: ## the README's support table and whatever else is made from code
+	go generate ./...
+
+bench: ## the figures of the README, compared within one run
+	go test -run '^$$' -bench . -benchtime 1x ./internal/engine ./models/plan ./drivers/transport/ssh ./internal/store
+
+kernel-lab: ## hostmirror's tests on a distribution kernel in a virtual machine
+	CGO_ENABLED=0 go test -count=1 -timeout 5m -exec "$(CURDIR)/hostmirror/kernellab/run.sh" ./hostmirror/...
+
+packages: ## what the tests need from Debian; needs root
+	.ci/packages
