@@ -26,7 +26,7 @@ func TestLoadIntents(t *testing.T) {
 		Spec: models.Spec{
 			Sources: []models.SourceSpec{
 				{Device: "leaf1", Interfaces: []string{"Ethernet1", "Ethernet5-8"}, Direction: models.Both},
-				{Select: map[string]string{"role": "leaf", "site": "ams"}, VLANs: []models.Range{{First: 100, Last: 110}, {First: 120, Last: 120}}, Direction: models.Rx},
+				{Select: map[string]string{"role": "leaf", "site": "lab"}, VLANs: []models.Range{{First: 100, Last: 110}, {First: 120, Last: 120}}, Direction: models.Rx},
 			},
 			Filter: []models.RuleSpec{
 				{Exclude: &models.Match{Src: models.Prefix{Prefix: netip.MustParsePrefix("10.9.0.0/16")}}},

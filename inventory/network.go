@@ -115,9 +115,28 @@ func (inv *Inventory) Network() models.Network {
 }
 
 // Ports gives the ports of a device that a pattern stands for, in the device's own
-// spelling: names, ranges and lists as described at expandPorts, spelled as the
-// device, its platform's abbreviations, or its lab write them. Where the inventory
-// lists the device's ports, any other is an error.
+// spelling, in order and without repetition.
+//
+//	pattern = item { "," item }
+//	item    = name                  Ethernet1
+//	        | name "-" last         Ethernet5-8, Ethernet1/1-4, ge-0/0/0-3
+//	        | name "-" tail         Ethernet1/1-1/4, Ethernet1/1-Ethernet1/4
+//	        | name " to " tail      GE0/0/1 to GE0/0/4
+//	        | set                   after another item: its numbers replace the last
+//	                                ones of that item, as in Ethernet5-8,10 or
+//	                                Gi1/0/1,1/0/5-7
+//	        | text "{" set "}" text ethernet-{1,2}/{1-4}, Ethernet{0..12..4}; also "[" "]"
+//	set     = span { "," span }     within braces
+//	span    = number | first "-" last | first ".." last [ ".." step ]
+//
+// Names may be spelled as the device, its abbreviations or its lab write them: et1,
+// Ethernet1 and the lab's eth1 are one port. A "-" between two numbers is a range,
+// except where the item as a whole is one port that a link names, or is spelled as
+// labs do ("e1-1" of SR Linux): then braces make ranges ("e1-{1-4}"). Numbers in
+// ranges have no leading zeros.
+//
+// More than 4096 ports, a range that runs backwards, a name that the platform cannot
+// have, and, where the inventory lists the device's ports, any other, are errors.
 func (inv *Inventory) Ports(id models.DeviceID, pattern string) ([]string, error) {
 	d, err := inv.device(id)
 	if err != nil {

@@ -13,24 +13,8 @@ const (
 )
 
 // expandPorts gives the names that a pattern stands for, in order and without
-// repetition. The grammar:
-//
-//	pattern = item { "," item }
-//	item    = name                  Ethernet1
-//	        | name "-" last         Ethernet5-8, Ethernet1/1-4, ge-0/0/0-3
-//	        | name "-" tail         Ethernet1/1-1/4, Ethernet1/1-Ethernet1/4
-//	        | name " to " tail      GE0/0/1 to GE0/0/4
-//	        | set                   after another item: its numbers replace the last
-//	                                ones of that item, as in Ethernet5-8,10 or
-//	                                Gi1/0/1,1/0/5-7
-//	        | text "{" set "}" text ethernet-{1,2}/{1-4}, Ethernet{0..12..4}; also "[" "]"
-//	set     = span { "," span }     within braces
-//	span    = number | first "-" last | first ".." last [ ".." step ]
-//
-// A "-" between two numbers is a range, except where single reports that the item
-// as a whole is one port ("e1-1" of SR Linux, a port that is known): then braces
-// make ranges ("e1-{1-4}"). Numbers in ranges have no leading zeros. More than 4096
-// ports, and ranges that run backwards, are errors.
+// repetition; the grammar is that of Inventory.Ports. A "-" between two numbers is a
+// range unless single reports that the item as a whole is one port; nil = none is.
 func expandPorts(pattern string, single func(string) bool) ([]string, error) {
 	items, err := splitItems(pattern)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/spanctl/spanctl/models"
 )
 
 // TopologyOptions says how to read a topology. The zero value is fine.
@@ -31,6 +33,8 @@ type Topology struct {
 	Links  []TopologyLink
 	// Data is the file that running addresses came from, "" = none.
 	Data string
+	// Warnings are findings that stop nothing, such as a node that does not run.
+	Warnings models.Findings
 
 	byName map[string]*Node
 }
@@ -139,6 +143,7 @@ func LoadTopology(path string, opts TopologyOptions) (*Topology, error) {
 	if err := found.err(); err != nil {
 		return nil, err
 	}
+	t.Warnings = found.warnings()
 	return t, nil
 }
 

@@ -258,6 +258,9 @@ func TestRunningAddresses(t *testing.T) {
 	if a, _ := topo.Node("a"); a.MgmtIPv4 != netip.MustParseAddr("10.0.0.9") || filepath.Base(filepath.Dir(topo.Data)) != "clab-l" {
 		t.Errorf("got address %s from %q, want the running lab's", a.MgmtIPv4, topo.Data)
 	}
+	if len(topo.Warnings) != 1 {
+		t.Errorf("got warnings %v of the topology, want one of node b", topo.Warnings)
+	}
 	inv, err := LoadInventory([]string{topology}, Options{})
 	if err != nil {
 		t.Fatal(err)
