@@ -1,18 +1,37 @@
-// Package all is the one explicit list of platforms that are reached over a
-// network. A new network OS is one entry here.
+// Package all is the one explicit list of platforms, and the support table that
+// follows from what they claim. A new network OS is one entry here.
 package all
 
 import (
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/eos"
+	"github.com/spanctl/spanctl/hostmirror"
 )
 
-// Platforms gives all platforms, sorted by key.
+//go:generate go test . -run ^TestSupportTable$ -update
+
+// Platforms gives all platforms that are reached over a network, sorted by key.
 func Platforms() []drivers.Platform {
 	return []drivers.Platform{
-		{Key: "arista_eos", Name: "Arista EOS", Dialect: func() drivers.Dialect { return eos.Dialect{} }, Transports: []string{"ssh"}},
+		{Key: eos.Key, Name: "Arista EOS", Dialect: func() drivers.Dialect { return eos.Dialect{} }, Transports: []string{"ssh"}},
 	}
 }
 
 // Registry gives a registry of Platforms.
 func Registry() (*drivers.Registry, error) { return drivers.NewRegistry(Platforms()...) }
+
+// Planned is a platform as far as planning goes.
+type Planned struct {
+	Key, Name string
+	Planner   drivers.Planner
+}
+
+// Planners gives the planners of all Platforms and of a Linux host, whose driver
+// needs no connection.
+func Planners() []Planned {
+	var out []Planned
+	for _, p := range Platforms() {
+		out = append(out, Planned{p.Key, p.Name, p.Dialect()})
+	}
+	return append(out, Planned{hostmirror.Platform, "Linux (this host)", hostmirror.Planner{}})
+}

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"testing"
 
-	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/drivertest"
 	"github.com/spanctl/spanctl/internal/require"
 	"github.com/spanctl/spanctl/inventory"
@@ -17,6 +16,7 @@ import (
 // for EOS: a port and a LAG by number.
 var ports = map[string]struct{ port, lag string }{
 	"arista_eos": {"Ethernet%s", "Port-Channel%s"},
+	"linux":      {"eth%s", "bond%s"},
 }
 
 // TestGolden compares what every platform makes of every intent of testdata/intents
@@ -50,7 +50,7 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range Platforms() {
+	for _, p := range Planners() {
 		t.Run(p.Key, func(t *testing.T) {
 			spell, ok := ports[p.Key]
 			if !ok {
@@ -58,18 +58,14 @@ func TestGolden(t *testing.T) {
 			}
 			names := spelling{inv, spell.port, spell.lag}
 			network := names.network(inv.Network(), p.Key)
-			planner, ok := p.Planning().(drivers.Planner)
-			if !ok {
-				t.Fatalf("%s cannot render without a device", p.Key)
-			}
 			stranger := models.Session{Name: "theirs", Role: models.RoleLocal,
 				Sources:     []models.Source{{Kind: models.SourcePort, Name: names.spell("Ethernet30"), Direction: models.Both}},
 				Destination: models.Destination{Kind: models.DestinationPort, Ports: []string{names.spell("Ethernet31")}}}
-			if planner.Capabilities().Numbered {
+			if p.Planner.Capabilities().Numbered {
 				stranger.Name, stranger.Number = "", 1
 			}
 			drivertest.Golden(t, filepath.Join(root, "golden", p.Key),
-				drivertest.GoldenSite{Network: network, Names: names, Planner: planner, Stranger: stranger}, cases)
+				drivertest.GoldenSite{Network: network, Names: names, Planner: p.Planner, Stranger: stranger}, cases)
 		})
 	}
 }

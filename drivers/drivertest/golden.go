@@ -20,6 +20,10 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files instead of comparing with them")
 
+// Update reports whether files are to be rewritten; for tests that keep other
+// generated text.
+func Update() bool { return *update }
+
 // GoldenCase is an intent and, where it was applied before in another form, that
 // form.
 type GoldenCase struct {
