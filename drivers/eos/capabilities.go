@@ -26,7 +26,7 @@ var claims = map[models.Feature]models.Claim{
 	models.FeatureERSPAN1:          {Why: whyERSPAN, Evidence: models.EvidenceManual, Source: "public capture of an EOS mirror to GRE"},
 	models.FeatureERSPAN2:          {Why: whyERSPAN, Evidence: models.EvidenceManual, Source: "public capture of an EOS mirror to GRE"},
 	models.FeatureERSPAN3:          {Why: whyERSPAN, Evidence: models.EvidenceManual, Source: "public capture of an EOS mirror to GRE"},
-	models.FeatureGRE:              {Support: models.Yes, Evidence: models.EvidenceManual, Source: "avd (tunnel mode gre), two public configurations"},
+	models.FeatureGRE:              {Support: models.Yes, Evidence: models.EvidenceManual, Source: "two public configurations with tunnel mode gre; a public capture of what it sends"},
 	models.FeatureVXLAN:            {Why: whyVXLAN, Evidence: models.EvidenceManual, Source: "TOI EOS 4.36.0F"},
 
 	models.FeatureRx:               {Support: models.Yes, Evidence: models.EvidenceManual, Source: "avd monitor-sessions.j2"},
@@ -44,10 +44,10 @@ var claims = map[models.Feature]models.Claim{
 	models.FeatureTruncate: {Support: models.Yes, Evidence: models.EvidenceManual, Source: "avd (truncate size); which sizes a platform takes is not documented"},
 	models.FeatureSample:   {Support: models.Yes, Evidence: models.EvidenceManual, Source: "avd; TOI Sampled Mirroring"},
 
-	models.FeatureTunnelVRF:  {Support: models.Yes, Evidence: models.EvidenceManual, Source: "avd (tunnel mode gre ... vrf)"},
-	models.FeatureTunnelTTL:  {Support: models.Yes, Evidence: models.EvidenceManual, Source: "avd (tunnel mode gre ... ttl)"},
-	models.FeatureTunnelDSCP: {Support: models.Yes, Evidence: models.EvidenceManual, Source: "avd (tunnel mode gre ... dscp)"},
-	models.FeatureTunnelKey:  {Support: models.Yes, Evidence: models.EvidenceManual, Source: "avd (tunnel mode gre ... key); TOI GRE key, certain platforms"},
+	models.FeatureTunnelVRF:  {Support: models.Yes, Evidence: models.EvidenceManual, Source: "avd queue-monitor-length.j2: the same destination with its options; their order in a mirror session is unverified"},
+	models.FeatureTunnelTTL:  {Support: models.Yes, Evidence: models.EvidenceManual, Source: "avd queue-monitor-length.j2: the same destination with its options; their order in a mirror session is unverified"},
+	models.FeatureTunnelDSCP: {Support: models.Yes, Evidence: models.EvidenceManual, Source: "avd queue-monitor-length.j2: the same destination with its options; their order in a mirror session is unverified"},
+	models.FeatureTunnelKey:  {Support: models.Yes, Evidence: models.EvidenceManual, Source: "TOI: GRE key of mirror destinations, certain platforms; the keyword is unverified"},
 
 	// How many sessions there can be depends on the switch chip and on what the
 	// sessions do; the device refuses the one too many.

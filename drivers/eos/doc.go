@@ -2,8 +2,9 @@
 //
 // Sources, by the keys used in comments here:
 //
-//	avd     aristanetworks/avd, monitor-sessions.j2 and its schema: the vendor's
-//	        own generator; its output is configuration that EOS accepts
+//	avd     aristanetworks/avd, monitor-sessions.j2 with its schema, and
+//	        queue-monitor-length.j2 for GRE destinations: the vendor's own generator;
+//	        its output is configuration that EOS accepts
 //	toi     titles and summaries of Arista's release notes ("TOI"), tag mirroring
 //	manual  EOS user manual, chapter ACLs and Route Maps, "Configuring Mirror
 //	        Access Control Lists"
@@ -11,6 +12,7 @@
 //	eapi    ievgen-kostiukevych/eAPI-port-mirroring-tool, and
 //	        TechBlueprints/switch-to-unifi (captures of EOS 4.26.14M): JSON of show
 //	        commands, and "EOS refuses to remove a session that does not exist"
+//	un      CiscoTestAutomation/unicon.plugins and scrapli/scrapligo: prompts
 //	oxi     recorded dialog of a 7050SX3 with EOS 4.29.2F (ytti/oxidized)
 //	gre     a public capture of what "tunnel mode gre" sends: GRE without key or
 //	        sequence number, protocol 0x88be, the frame behind it

@@ -8,8 +8,7 @@ import (
 
 // Prompts are NAME> and NAME#, with (vrf:X) or a supervisor's (s1) in between, and
 // with (config...) in configuration: (config-s-NAME)# in a configuration session,
-// whose name is cut to six characters [un: unicon.plugins and scrapligo agree on the
-// form; oxi].
+// whose name is cut to six characters [un, oxi].
 var cliProfile = transport.Profile{
 	Name:   "Arista EOS",
 	Prompt: regexp.MustCompile(`^(?P<host>[\w.-]{1,64})(\([^()]{1,100}\)){0,3}[>#] ?$`),
