@@ -23,6 +23,8 @@ type cli struct {
 	quit     bool
 	// ask reads a line unseen, for "enable". nil: no terminal to ask at.
 	ask func(prompt string) (string, error)
+	// flush sends what was answered so far; nil: nothing is kept back.
+	flush func()
 	// ignoreTimer makes the next timed commit permanent; see ActionIgnoreTimer.
 	ignoreTimer bool
 }

@@ -130,6 +130,9 @@ type outcome struct {
 	forget, ignoreTimer          bool
 }
 
+// slow reports whether the line is not answered at once.
+func (o outcome) slow() bool { return o.hang || o.hangAfter || o.cut || o.cutOff || o.delay > 0 }
+
 // take consumes the faults of a line. d.mu is held.
 func (f *faults) take(line string) outcome {
 	o := outcome{delay: f.delay}

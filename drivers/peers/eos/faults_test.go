@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -54,6 +55,11 @@ func TestFaultHang(t *testing.T) {
 			}
 			c.mu.Unlock()
 			login(t, l.addr).ok("") // others are served
+			// What was typed in the same breath before is answered.
+			must(t, l.device.SetFaults(spec(t, `{"lines":[{"line":"^vlan","action":"`+tt.action+`"}]}`)))
+			c2 := login(t, l.addr)
+			c2.send("show hostname\nvlan 9\n")
+			c2.until(regexp.MustCompile(`FQDN: `))
 			if got := l.device.Hostname() == "other"; got != tt.effect {
 				t.Errorf("took effect: %v", got)
 			}

@@ -61,6 +61,7 @@ func (d *Device) shell(x *cli, s *sshd.Session) {
 			x.width, x.length = cols, rows
 		}
 	}
+	x.flush = func() { _ = t.Flush() }
 	x.ask = func(prompt string) (string, error) {
 		// Nobody else has to wait while a person types.
 		d.mu.Unlock()
@@ -98,6 +99,13 @@ func (d *Device) line(s *sshd.Session, x *cli, line string) (out string, ok bool
 	d.mu.Lock()
 	d.log(x, line)
 	o := d.faults.take(line)
+	if o.slow() && x.flush != nil {
+		// Answers to lines that came in the same packet are not held back by what
+		// happens to this one.
+		d.mu.Unlock()
+		x.flush()
+		d.mu.Lock()
+	}
 	switch {
 	case o.cut:
 		d.mu.Unlock()
