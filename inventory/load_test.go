@@ -335,6 +335,28 @@ func TestSeveralFiles(t *testing.T) {
 	}
 }
 
+// A topology that an inventory includes and its directory holds too is one lab; a
+// Linux node is a device only where its role says so.
+func TestLabInInventory(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"l.clab.yml": "name: l\ntopology: {nodes: {sw: {kind: linux, labels: {spanctl-role: switch}}, h: {kind: linux}}, links: [{endpoints: [sw:eth1, h:eth1]}]}\n",
+		"inv.yml":    "apiVersion: spanctl/v1\nkind: Inventory\ntopology: [l.clab.yml]\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inv, err := LoadInventory([]string{dir}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := inv.Network()
+	if inv.Len() != 1 || n.Devices[0].ID != "sw" || n.Devices[0].Platform != PlatformLinux || len(n.Links) != 1 || len(inv.Topologies) != 1 {
+		t.Errorf("got %+v of %d topologies, want the one device sw and one link", n, len(inv.Topologies))
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	dir := t.TempDir()
 	secret := filepath.Join(dir, "pw")

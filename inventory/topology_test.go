@@ -215,6 +215,13 @@ topology:
 	}
 }
 
+func TestTemplateByName(t *testing.T) {
+	file := write(t, "x.clab.gotmpl", "name: x\ntopology: {nodes: {a: {kind: ceos}}}\n")
+	if _, err := LoadTopology(file, TopologyOptions{}); err == nil || !strings.Contains(err.Error(), file+":1:1: is a Go template by its name") {
+		t.Errorf("got error %v, want the refusal of a template", err)
+	}
+}
+
 func TestTopologyOfDirectory(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := LoadTopology(dir, TopologyOptions{}); err == nil || !strings.Contains(err.Error(), "has no *.clab.yml") {
