@@ -252,6 +252,9 @@ func TestReadBroken(t *testing.T) {
 			if d := cmp.Diff(want, failureOf(t, err)); d != "" || got != nil {
 				t.Errorf("%v, %v (-want +got):\n%s", got, err, d)
 			}
+			if _, err := c.Read(t.Context(), reqs("show y")); failureOf(t, err).Kind != transport.Unreachable {
+				t.Errorf("afterwards: %v", err)
+			}
 		})
 	}
 }

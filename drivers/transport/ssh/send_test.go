@@ -115,6 +115,25 @@ func TestSendRefused(t *testing.T) {
 	}
 }
 
+// TestLastWords: an answer that came before the connection ended counts.
+func TestLastWords(t *testing.T) {
+	srv := serve(t, switchCLI{host: "leaf1", say: answers{"commit": func(sh *testShell, _ *switchCLI) string {
+		sh.print("leaf1#")
+		_ = sh.raw.Close()
+		return ""
+	}}}.serve)
+	for range 20 {
+		c := dial(t, optionsFor(t, srv))
+		if err := c.Send(t.Context(), apply()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+		if err := c.Send(t.Context(), apply()); failureOf(t, err).Kind != transport.Unreachable {
+			t.Fatalf("afterwards: %v", err)
+		}
+	}
+}
+
 // TestQuestionTypedAhead: lines that were typed ahead may have answered; the
 // connection must not go on.
 func TestQuestionTypedAhead(t *testing.T) {
