@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/drivertest"
 	"github.com/spanctl/spanctl/internal/require"
 	"github.com/spanctl/spanctl/inventory"
@@ -55,6 +56,37 @@ func TestClaims(t *testing.T) {
 			if c := caps.Of(f); c.Support == models.No && c.Why == "" {
 				t.Errorf("%s: %s is refused without a reason", p.Key, f)
 			}
+		}
+	}
+}
+
+// paper is a platform that has claims and nothing else.
+type paper struct {
+	drivers.Planner
+	claims map[models.Feature]models.Claim
+}
+
+func (p paper) Capabilities() models.Capabilities { return models.Capabilities{Claims: p.claims} }
+
+func TestSupportTableText(t *testing.T) {
+	yes := models.Claim{Support: models.Yes, Evidence: models.EvidenceLab}
+	limited := models.Claim{Support: models.Yes, Limit: 4, Evidence: models.EvidenceManual}
+	emulated := models.Claim{Support: models.Emulated, Why: "by hand"}
+	text := SupportTable([]Planned{
+		{"a", "OS A", paper{claims: map[models.Feature]models.Claim{models.FeatureSPAN: yes, models.FeatureSessions: limited, models.FeatureRx: emulated}}},
+		{"b", "OS | B", paper{claims: map[models.Feature]models.Claim{models.FeatureGRE: {Why: "old"}, models.FeatureVXLAN: {Why: "old"}, models.FeatureTx: yes}}},
+	})
+	for _, want := range []string{
+		"| | OS A | OS \\| B |\n|---|---|---|\n",
+		"\n| span | yes (*lab*) | – |\n",
+		"\n| rx | emulated | – |\n",
+		"\n| tx | – | yes (*lab*) |\n",
+		"\n| sessions | yes, up to 4 (*manual*) | – |\n",
+		"\nOS A cannot, or with a limit:\n\n- rx: by hand\n",
+		"\nOS | B cannot, or with a limit:\n\n- gre, vxlan: old\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in the table:\n%s", want, text)
 		}
 	}
 }

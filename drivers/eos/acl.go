@@ -124,12 +124,9 @@ func (a accessList) rules() ([]models.Rule, bool) {
 		}
 		out = append(out, r...)
 	}
-	if models.DefaultAction(out) == models.Include {
-		return nil, false // it permits nothing, which no filter says
-	}
 	out = models.NormalizeRules(out)
 	if f, _ := filterFamily(out); f != fam {
-		return nil, false
+		return nil, false // such as one that permits nothing
 	}
 	return out, true
 }

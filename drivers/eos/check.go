@@ -14,6 +14,9 @@ func (Dialect) Check(s models.Session) []string {
 	if t := s.Destination.Tunnel; s.Destination.Kind == models.DestinationGRE && t != nil && (t.Source.Is6() || t.Destination.Is6()) {
 		r.rule("an IPv6 tunnel is in no public source for mirrors of EOS; give the receiver an IPv4 address")
 	}
+	if t := s.Destination.Tunnel; t != nil && t.VRF == "default" {
+		r.rule("VRF default is what EOS takes without a word, and may not be shown again; leave vrf out")
+	}
 	return r.rules
 }
 

@@ -237,3 +237,41 @@ func frames(t testing.TB, hosts map[string]*fabric.Host, port string, rx, tx int
 	send(far, near, tx)
 	return len(sensor.Captured("eth0"))
 }
+
+// TestConnectionAfterRefusal: a refused step leaves the connection of use, and its
+// configuration session can be discarded and made again.
+func TestConnectionAfterRefusal(t *testing.T) {
+	p := startSwitch(t)
+	d, err := p.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	want := models.Session{Device: "leaf1", Name: "sp-x", Role: models.RoleLocal,
+		Sources:     []models.Source{{Kind: models.SourcePort, Name: "Ethernet1", Direction: models.Rx}},
+		Destination: models.Destination{Kind: models.DestinationPort, Ports: []string{"Ethernet5"}},
+		Filter:      []models.Rule{{Action: models.Include, Match: models.Match{Proto: "icmp"}}},
+	}
+	cs := models.ChangeSet{Device: "leaf1", Changes: []models.Change{{Op: models.Create, After: &want}}}
+	sc, err := d.Render(cs, drivers.RenderOptions{Tag: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cp := drivers.Checkpoint{Device: "leaf1", Changes: cs, Script: sc}
+	p.Refuse("   10 permit icmp any any") // in the middle of an access list
+	if err := d.Apply(t.Context(), cp); err == nil {
+		t.Fatal("the refusal is no error")
+	}
+	if _, err := d.Observe(t.Context()); err != nil {
+		t.Errorf("observe on the same connection: %v", err)
+	}
+	if err := d.Revert(t.Context(), cp); err != nil {
+		t.Errorf("revert on the same connection: %v", err)
+	}
+	if err := d.Apply(t.Context(), cp); err != nil {
+		t.Errorf("apply on the same connection: %v", err)
+	}
+	if n := len(p.Truth()); n != len(p.Foreign)+1 {
+		t.Errorf("the switch has %d sessions; want one more than %d", n, len(p.Foreign))
+	}
+}

@@ -86,6 +86,14 @@ func TestParseSessions(t *testing.T) {
 		{"gre with all options in another order", "monitor session s1 destination tunnel mode gre source 10.0.0.1 destination 10.0.0.9 key 7 vrf MGMT protocol 0x6558 dscp 10 ttl 64\n", base(func(s *models.Session) {
 			s.Destination = gre(func(t *models.Tunnel) { t.TTL, t.DSCP, t.Protocol, t.VRF, t.Key = 64, 10, 0x6558, "MGMT", 7 })
 		})},
+		{"a second tunnel is outside of the model", "monitor session s1 destination tunnel mode gre source 10.0.0.1 destination 10.0.0.9\nmonitor session s1 destination tunnel mode gre source 10.0.0.1 destination 10.0.0.8\n", base(func(s *models.Session) {
+			s.Destination = gre(func(*models.Tunnel) {})
+			s.Extra = []string{"monitor session s1 destination tunnel mode gre source 10.0.0.1 destination 10.0.0.8"}
+		})},
+		{"a tunnel beside a port is outside of the model", "monitor session s1 destination tunnel mode gre source 10.0.0.1 destination 10.0.0.9\nmonitor session s1 destination Ethernet48\n", base(func(s *models.Session) {
+			s.Destination = models.Destination{Kind: models.DestinationPort, Ports: []string{"Ethernet48"}}
+			s.Extra = []string{"monitor session s1 destination tunnel mode gre source 10.0.0.1 destination 10.0.0.9"}
+		})},
 		{"truncate and sample", "monitor session s1 truncate size 128\nmonitor session s1 sample 50\n", base(func(s *models.Session) { s.TruncateTo, s.SampleOneIn = 128, 50 })},
 		{"lines outside of the model", "monitor session s1 truncate\nmonitor session s1 rate-limit per-ingress-chip 100 kbps\nmonitor session s1 header remove size 32\nmonitor session s1 encapsulation gre metadata tx\n",
 			base(func(s *models.Session) {
@@ -151,6 +159,7 @@ func TestParseErrors(t *testing.T) {
 		{"source of another kind", head + "monitor session s1 source vlan 10 rx\nend\n", "not an interface"},
 		{"source with a tail", head + "monitor session s1 source Ethernet1 rx bogus\nend\n", "source Ethernet1 rx bogus"},
 		{"range backwards", head + "monitor session s1 source Ethernet9-3\nend\n", "Ethernet9-3"},
+		{"range over two numbers", head + "monitor session s1 source Ethernet1/1-2/4\nend\n", "more than its last number"},
 		{"tunnel of another mode", head + "monitor session s1 destination tunnel mode vxlan source 1.1.1.1 destination 2.2.2.2\nend\n", "not an interface"},
 		{"tunnel option", head + "monitor session s1 destination tunnel mode gre source 1.1.1.1 destination 2.2.2.2 bogus 1\nend\n", "not known"},
 		{"tunnel value", head + "monitor session s1 destination tunnel mode gre source 1.1.1.1 destination 2.2.2.2 dscp 64\nend\n", "dscp"},

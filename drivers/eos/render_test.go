@@ -135,6 +135,10 @@ func TestRenderEdits(t *testing.T) {
 			"monitor session sp-a destination tunnel mode gre source 10.0.0.1 destination 10.0.0.9"}},
 		{"lines by hand go with a new session", models.Change{Op: models.Update, Before: want(func(s *models.Session) { s.Extra = []string{"monitor session sp-a header remove size 4"} }), After: plain},
 			[]string{"no monitor session sp-a", "monitor session sp-a source Ethernet1 rx", "monitor session sp-a destination Ethernet48"}},
+		{"a session with lines by hand on both sides is a new session", models.Change{Op: models.Update,
+			Before: want(func(s *models.Session) { s.Extra, s.TruncateTo = []string{"monitor session sp-a destination Cpu"}, 64 }),
+			After:  want(func(s *models.Session) { s.Extra = []string{"monitor session sp-a destination Cpu"} })},
+			[]string{"no monitor session sp-a", "monitor session sp-a source Ethernet1 rx", "monitor session sp-a destination Ethernet48", "monitor session sp-a destination Cpu"}},
 		{"put back verbatim", models.Change{Op: models.Create, After: want(func(s *models.Session) {
 			s.Sources = []models.Source{port("Ethernet1", models.Rx), port("Ethernet5", models.Both)}
 			s.Extra = []string{"monitor session sp-a source Ethernet5 rx ip access-group X", "ip access-list sp-a", "   10 permit ip any any log", "monitor session sp-a ip access-group sp-a"}
@@ -167,7 +171,7 @@ func TestRenderFrame(t *testing.T) {
 		{"without a timer", 0, "commit", transport.Script{Discard: abort}},
 		{"with a timer", 90 * time.Minute, "commit timer 01:30:00", transport.Script{Within: 90 * time.Minute, Discard: abort, Cancel: abort,
 			Confirm: []transport.Step{{Phase: transport.Commit, Text: "configure session spanctl-t1 commit"}}}},
-		{"a timer is rounded up", 1500 * time.Millisecond, "commit timer 00:00:02", transport.Script{Within: 2 * time.Second, Discard: abort, Cancel: abort,
+		{"a timer is rounded up", 1200 * time.Millisecond, "commit timer 00:00:02", transport.Script{Within: 2 * time.Second, Discard: abort, Cancel: abort,
 			Confirm: []transport.Step{{Phase: transport.Commit, Text: "configure session spanctl-t1 commit"}}}},
 	}
 	for _, tt := range tests {
@@ -276,6 +280,9 @@ func TestRefused(t *testing.T) {
 		t.Source, t.Destination = netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::9")
 	}))); len(got) != 1 {
 		t.Errorf("Check of an IPv6 tunnel says %q; want one refusal", got)
+	}
+	if got := (Dialect{}).Check(*want(gre(func(t *models.Tunnel) { t.VRF = "default" }))); len(got) != 1 {
+		t.Errorf("Check of VRF default says %q; want one refusal", got)
 	}
 	if got := (Dialect{}).Check(*want(func(*models.Session) {})); len(got) != 0 {
 		t.Errorf("Check of a plain session says %q", got)
