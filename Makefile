@@ -26,7 +26,7 @@ generate: ## the README's support table and whatever else is made from code
 	go generate ./...
 
 bench: ## the figures of the README, compared within one run
-	go test -run '^$$' -bench . -benchtime 1x ./internal/engine ./models/plan ./drivers/transport/ssh ./internal/store
+	go test -run "^$$" -bench . -benchtime 1x -timeout 30m ./models/plan ./internal/store ./drivers/transport/ssh ./drivers/peers/fabric ./cmd/spanctl
 
 kernel-lab: ## hostmirror's tests on a distribution kernel in a virtual machine
 	CGO_ENABLED=0 go test -count=1 -timeout 5m -exec "$(CURDIR)/hostmirror/kernellab/run.sh" ./hostmirror/...

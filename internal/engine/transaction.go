@@ -78,7 +78,8 @@ func (tx *transaction) apply(ctx context.Context, wave int, cp drivers.Checkpoin
 		})
 	}
 	err = drivers.WrapError(cp.Device, drivers.PhaseApply, err)
-	if err == nil {
+	if err == nil && r.hold > 0 {
+		// Else the next entry, Confirming, says as much, and one write less is made.
 		err = r.save(ctx, tx.intent, wave, cp, store.Verified, nil)
 	}
 	if err != nil {
