@@ -84,8 +84,11 @@ func (a *app) openStore(ctx context.Context, real bool) (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return st, nil
+	return wrapStore(st), nil
 }
+
+// wrapStore is replaced by tests that kill spanctl at a write to its store.
+var wrapStore = func(s store.Store) store.Store { return s }
 
 // newRegistry holds all platforms: those that are reached over a network, and this
 // host's kernel.

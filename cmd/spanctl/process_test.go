@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// bench is a lab and a folder for spanctl processes of one test.
+type bench struct {
+	t   *testing.T
+	lab *testLab
+	dir string
+	env []string
+}
+
+// newBench starts a lab. files are written to the folder, by name.
+func newBench(t *testing.T, files map[string]string) *bench {
+	t.Helper()
+	topology, err := filepath.Abs(filepath.Join("testdata", "lab", "pair.clab.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, dir: t.TempDir()}
+	if b.lab, err = startLab(topology, b.dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.lab.close)
+	for name, text := range files {
+		b.write(name, text)
+	}
+	b.env = append(os.Environ(), "HOME="+b.dir, "XDG_CONFIG_HOME="+b.dir, "SPANCTL_STORE="+filepath.Join(b.dir, "store.db"))
+	return b
+}
+
+func (b *bench) write(name, text string) {
+	b.t.Helper()
+	if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// process is a spanctl under way.
+type process struct {
+	cmd      *exec.Cmd
+	out, err bytes.Buffer // to be read when it has ended
+}
+
+// ended is how a spanctl ended.
+type ended struct {
+	status int // -1: by a signal
+	signal syscall.Signal
+	out    string
+	err    string
+}
+
+func (b *bench) start(env []string, args ...string) *process {
+	b.t.Helper()
+	p := &process{cmd: exec.Command("spanctl", args...)}
+	p.cmd.Dir, p.cmd.Env = b.dir, append(append([]string{}, b.env...), env...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.err
+	if err := p.cmd.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	return p
+}
+
+// wait waits for the end; after a minute it makes one.
+func (p *process) wait() ended {
+	timer := time.AfterFunc(time.Minute, func() { _ = p.cmd.Process.Kill() })
+	defer timer.Stop()
+	err := p.cmd.Wait()
+	e := ended{out: p.out.String(), err: p.err.String()}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		e.status = exit.ExitCode()
+		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+			e.signal = ws.Signal()
+		}
+	}
+	return e
+}
+
+func (b *bench) run(args ...string) ended {
+	b.t.Helper()
+	return b.start(nil, args...).wait()
+}
+
+// must runs a spanctl that must succeed.
+func (b *bench) must(args ...string) ended {
+	b.t.Helper()
+	e := b.run(args...)
+	if e.status != 0 {
+		b.t.Fatalf("spanctl %s: status %d\n%s%s", strings.Join(args, " "), e.status, e.out, e.err)
+	}
+	return e
+}
+
+// says fails unless text holds all of want.
+func says(t *testing.T, text string, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if !strings.Contains(text, w) {
+			t.Errorf("no %q in:\n%s", w, text)
+		}
+	}
+}
+
+// as fails unless switches hold want.
+func (b *bench) as(want map[string]string) {
+	b.t.Helper()
+	if d := cmp.Diff(want, b.lab.configs()); d != "" {
+		b.t.Errorf("switches (-want +have):\n%s", d)
+	}
+	if d := b.lab.strangers(); d != "" {
+		b.t.Error(d)
+	}
+}
+
+// Intents of one device, and of two.
+const (
+	webIntent = `apiVersion: spanctl/v1
+kind: Mirror
+metadata: {name: web, owner: secops, reason: CHG-1}
+spec:
+  sources:
+    - {device: leaf1, interfaces: [Ethernet10], direction: rx}
+  destination:
+    interface: {device: leaf1, name: Ethernet12}
+  expires: 2h
+`
+	farIntent = `apiVersion: spanctl/v1
+kind: Mirror
+metadata: {name: far, owner: secops, reason: CHG-2}
+spec:
+  sources:
+    - {device: leaf1, interfaces: [Ethernet10], direction: rx}
+    - {device: leaf2, interfaces: [Ethernet10], direction: both}
+  destination:
+    gre: {address: 10.10.0.9}
+  expires: 1h
+`
+)
