@@ -50,6 +50,7 @@ func newBed(t *testing.T) *bed {
 			t.Fatal(err)
 		}
 	}
+	b.host.Settle("r0", "r1", "m0", "m1", "br0")
 	return b
 }
 

@@ -74,6 +74,7 @@ func newKernelPeer(t testing.TB, kind string) *kernelPeer {
 		kerneltest.Veth(t, p.host, name, p.outside, name+"-o")
 		p.names[p.host.Index(name)] = name
 	}
+	p.host.Settle(peerPorts...)
 	p.host.Batch("tc",
 		"qdisc add dev f0 clsact",
 		"filter add dev f0 ingress pref 7 protocol all u32 match u32 0 0 action mirred egress mirror dev lo pipe",

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -236,6 +237,21 @@ func (n *NS) Up(dev string) {
 	}
 	if err := n.nl.LinkSetUp(l); err != nil {
 		n.t.Fatalf("%s: up: %v", dev, err)
+	}
+}
+
+// Settle waits until devices show that they are up: the kernel tells of it a moment
+// after it is so.
+func (n *NS) Settle(devs ...string) {
+	n.t.Helper()
+	deadline := time.Now().Add(arriveWithin)
+	for _, dev := range devs {
+		for n.Link(dev).Attrs().OperState != netlink.OperUp {
+			if time.Now().After(deadline) {
+				n.t.Fatalf("%s does not come up", dev)
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
 	}
 }
 
