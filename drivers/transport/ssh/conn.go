@@ -231,6 +231,9 @@ func (x *exchange) wait(ctx context.Context) error {
 		return ctx.Err()
 	}
 	x.sp.feed(x.st.take())
+	if len(x.sp.buf) > maxPending {
+		return &transport.Error{Kind: transport.Protocol, Err: fmt.Errorf("an answer of more than %d MB", maxPending>>20)}
+	}
 	for x.answers < x.typed {
 		e := x.sp.next(still)
 		if e.kind == none {

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -256,6 +257,21 @@ func TestReadBroken(t *testing.T) {
 				t.Errorf("afterwards: %v", err)
 			}
 		})
+	}
+}
+
+// TestEndless: an answer without an end does not eat the memory.
+func TestEndless(t *testing.T) {
+	c := dial(t, optionsFor(t, serve(t, switchCLI{host: "leaf1", say: answers{"show x": func(sh *testShell, _ *switchCLI) string {
+		for b := bytes.Repeat([]byte("a long line of nothing in particular\r\n"), 1<<10); ; {
+			if _, err := sh.ch.Write(b); err != nil {
+				return ""
+			}
+		}
+	}}}.serve)))
+	_, err := c.Read(t.Context(), reqs("show x"))
+	if got := failureOf(t, err); got.Kind != transport.Protocol || got.Step != "show x" {
+		t.Errorf("got %v", err)
 	}
 }
 
