@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -74,13 +75,14 @@ func (a *app) apply(cmd *cobra.Command, s *site, req engine.ApplyRequest, o appl
 		}
 		showPlan(a.err, p)
 		shown = true
-		return a.ask("apply this?")
+		return a.ask(cmd.Context(), "apply this?")
 	}
 	res, err := s.engine.Apply(cmd.Context(), req)
 	s.bar.stop()
 	if err != nil {
 		return err
 	}
+	a.left = leftBy(res)
 	err = a.print(res, func(w io.Writer) error {
 		if !shown && (res.Plan.Failed() || len(res.Plan.Findings) > 0) {
 			showFindings(w, res.Plan.Findings)
@@ -101,21 +103,60 @@ func (a *app) apply(cmd *cobra.Command, s *site, req engine.ApplyRequest, o appl
 	return err
 }
 
-// ask asks a question that only "y" or "yes" answers with yes. Without a terminal
-// and without an answer on standard input it is no.
-func (a *app) ask(question string) (bool, error) {
-	fmt.Fprint(a.err, question+" [y/N] ")
-	line, err := bufio.NewReader(a.in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, err
+// leftBy says in a few words what a run left behind; "" for one that sent nothing.
+func leftBy(res *engine.Result) string {
+	n := make(map[engine.Outcome]int)
+	for _, g := range res.Groups {
+		n[g.Outcome]++
 	}
-	if errors.Is(err, io.EOF) && line == "" {
+	var parts []string
+	for _, o := range []struct {
+		outcome engine.Outcome
+		text    string
+	}{
+		{engine.Applied, "applied: it was too late to go back"},
+		{engine.Held, "applied, to be confirmed by spanctl confirm"},
+		{engine.Reverted, "begun: what was sent was taken back"},
+		{engine.Untouched, "not begun: nothing was sent"},
+		{engine.InDoubt, "in doubt: run spanctl recover"},
+	} {
+		if n[o.outcome] > 0 {
+			parts = append(parts, fmt.Sprintf("%d of %d intents %s", n[o.outcome], len(res.Groups), o.text))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// ask asks a question that only "y" or "yes" answers with yes. Without a terminal
+// and without an answer on standard input it is no. The end of ctx is an error.
+func (a *app) ask(ctx context.Context, question string) (bool, error) {
+	fmt.Fprint(a.err, question+" [y/N] ")
+	type answer struct {
+		line string
+		err  error
+	}
+	came := make(chan answer, 1)
+	go func() { // ends with the process if nobody ever answers: a read cannot be called off
+		line, err := bufio.NewReader(a.in).ReadString('\n')
+		came <- answer{line, err}
+	}()
+	var got answer
+	select {
+	case got = <-came:
+	case <-ctx.Done():
+		fmt.Fprintln(a.err)
+		return false, errors.New("the question was not answered")
+	}
+	if got.err != nil && !errors.Is(got.err, io.EOF) {
+		return false, got.err
+	}
+	if errors.Is(got.err, io.EOF) && got.line == "" {
 		fmt.Fprintln(a.err)
 		if f, ok := a.in.(*os.File); ok && !isTerminal(f) {
 			return false, errors.New("nobody is there to answer: use --yes to apply without a question")
 		}
 	}
-	switch strings.ToLower(strings.TrimSpace(line)) {
+	switch strings.ToLower(strings.TrimSpace(got.line)) {
 	case "y", "yes":
 		return true, nil
 	}
@@ -176,6 +217,7 @@ func newConfirm(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				a.left = leftBy(res)
 				if err := a.print(res, func(w io.Writer) error { showResult(w, res); return nil }); err != nil {
 					return err
 				}

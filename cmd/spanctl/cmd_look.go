@@ -208,6 +208,7 @@ func newRecover(a *app) *cobra.Command {
 		Short: "Settle interrupted runs: every device to the old state or the new, never between",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd.Context(), true, func(s *site) error {
+				a.left = "run spanctl recover again for what is left"
 				done, err := s.engine.Recover(cmd.Context(), revert, args...)
 				if err != nil {
 					return err

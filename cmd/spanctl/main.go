@@ -55,20 +55,27 @@ func exit(code int) error {
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRoot(streams{in: stdin, out: stdout, err: stderr})
+	a := &app{streams: streams{in: stdin, out: stdout, err: stderr}}
+	root := newRoot(a)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitOK
-	}
-	if text := err.Error(); text != "" {
-		fmt.Fprintln(stderr, "spanctl: "+text)
+	if err != nil {
+		if text := err.Error(); text != "" {
+			fmt.Fprintln(stderr, "spanctl: "+text)
+		}
 	}
 	if ctx.Err() != nil {
-		fmt.Fprintln(stderr, "spanctl: interrupted; what was begun was ended or taken back as said above, spanctl recover settles the rest")
+		left := a.left
+		if left == "" {
+			left = "nothing was sent to any device"
+		}
+		fmt.Fprintln(stderr, "spanctl: interrupted: "+left)
+	}
+	if err == nil {
+		return exitOK
 	}
 	var status *statusError
 	if errors.As(err, &status) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/transport"
@@ -157,15 +158,17 @@ func showResult(w io.Writer, r *engine.Result) {
 				continue
 			}
 			text := fmt.Sprintf("  %s: %s", d.Device, d.Outcome)
-			if d.Err != "" && d.Err != g.Err {
-				text += ": " + d.Err
+			if d.Err != "" && !strings.Contains(g.Err, d.Err) { // each cause is said once
+				text += ": " + strings.TrimPrefix(d.Err, string(d.Device)+": ")
 			}
 			fmt.Fprintln(w, text)
 		}
 	}
+	if !r.Held.IsZero() {
+		fmt.Fprintf(w, "run %s: the devices go back at %s unless you run: spanctl confirm %s\n", r.Run, r.Held.Local().Format(time.TimeOnly), r.Run)
+	}
 	switch r.Outcome {
 	case engine.Held:
-		fmt.Fprintf(w, "run %s: the devices go back at %s unless you run: spanctl confirm %s\n", r.Run, r.Held.Format("15:04:05"), r.Run)
 	case engine.InDoubt:
 		fmt.Fprintf(w, "run %s: not all devices are settled; run: spanctl recover\n", r.Run)
 	case engine.Unchanged:

@@ -3,10 +3,14 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -16,10 +20,38 @@ import (
 
 // bench is a lab and a folder for spanctl processes of one test.
 type bench struct {
-	t   *testing.T
-	lab *testLab
-	dir string
-	env []string
+	t    *testing.T
+	lab  *testLab
+	dir  string
+	env  []string
+	last *process
+}
+
+// stderr is what the last process has said so far.
+func (b *bench) stderr() string {
+	if b.last == nil {
+		return ""
+	}
+	return b.last.err.String()
+}
+
+// readdress gives a device of the inventory another address.
+func (b *bench) readdress(name, address string) {
+	b.t.Helper()
+	file := filepath.Join(b.dir, "inventory.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	re := regexp.MustCompile(`(name: ` + name + `), address: [^,]*, port: \d+`)
+	if !re.Match(text) {
+		b.t.Fatalf("no device %s in:\n%s", name, text)
+	}
+	b.write("inventory.yaml", string(re.ReplaceAll(text, []byte("$1, address: "+host+", port: "+port))))
 }
 
 // newBench starts a lab. files are written to the folder, by name.
@@ -51,7 +83,25 @@ func (b *bench) write(name, text string) {
 // process is a spanctl under way.
 type process struct {
 	cmd      *exec.Cmd
-	out, err bytes.Buffer // to be read when it has ended
+	out, err lockedBuffer
+}
+
+// lockedBuffer may be read while a process writes to it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // ended is how a spanctl ended.
@@ -64,9 +114,15 @@ type ended struct {
 
 func (b *bench) start(env []string, args ...string) *process {
 	b.t.Helper()
+	return b.startWith(nil, env, args...)
+}
+
+func (b *bench) startWith(stdin io.Reader, env []string, args ...string) *process {
+	b.t.Helper()
 	p := &process{cmd: exec.Command("spanctl", args...)}
 	p.cmd.Dir, p.cmd.Env = b.dir, append(append([]string{}, b.env...), env...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.err
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, &p.out, &p.err
+	b.last = p
 	if err := p.cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}

@@ -17,11 +17,12 @@ type streams struct {
 type app struct {
 	streams
 	set settings
+	// left says what an interrupted command left behind; "" when it sent nothing.
+	left string
 }
 
-func newRoot(s streams) *cobra.Command {
-	a := &app{streams: s}
-	v := newViper()
+func newRoot(a *app) *cobra.Command {
+	v := viper.New()
 	root := &cobra.Command{
 		Use:   "spanctl",
 		Short: "Manage mirror sessions (SPAN, RSPAN, ERSPAN) on switches of many vendors",
@@ -56,9 +57,7 @@ proves that the copies arrive, and takes it away again on time.`,
 	return root
 }
 
-func newViper() *viper.Viper { return viper.New() }
-
-// exactNames is cobra.MinimumNArgs(1) with words that say what is missing.
+// needNames is cobra.MinimumNArgs(1) with words that say what is missing.
 func needNames(what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,7 @@ type Outcome string
 // Outcomes.
 const (
 	Applied   Outcome = "applied"   // made, verified and confirmed
+	Partial   Outcome = "partial"   // of a run: its intents ended in different ways, each whole; see its groups
 	Held      Outcome = "held"      // made and verified; goes back unless confirmed in time
 	Unchanged Outcome = "unchanged" // there was nothing to do
 	Reverted  Outcome = "reverted"  // failed, and everything is as before
@@ -234,8 +236,11 @@ func (r *run) plan(ctx context.Context, t *task, saved *Plan) (*Plan, error) {
 	return &out, nil
 }
 
-// execute carries out the groups. Groups that share no device run at the same
-// time; of those that share one, the earlier goes first.
+// errSkipped is what Progress hears of devices whose turn does not come.
+var errSkipped = errors.New("not begun")
+
+// execute carries out the groups. Groups that share no device and no RSPAN VLAN run
+// at the same time; of those that share one, the earlier goes first.
 func (r *run) execute(ctx context.Context, p *Plan, res *Result) {
 	if r.hold > 0 {
 		r.until = r.e.c.Now().Add(r.hold)
@@ -250,16 +255,16 @@ func (r *run) execute(ctx context.Context, p *Plan, res *Result) {
 	r.e.c.Progress.Start(drivers.PhaseApply, n)
 	res.Groups = make([]GroupResult, len(p.Groups))
 	done := make([]chan struct{}, len(p.Groups))
-	last := make(map[models.DeviceID]int) // the latest group of each device
+	last := make(map[shared]int) // the latest group of each
 	for i := range p.Groups {
 		g := &p.Groups[i]
 		done[i] = make(chan struct{})
 		var before []int
-		for _, dev := range g.devices() {
-			if j, ok := last[dev]; ok {
+		for _, s := range g.shares() {
+			if j, ok := last[s]; ok && j != i && !slices.Contains(before, j) {
 				before = append(before, j)
 			}
-			last[dev] = i
+			last[s] = i
 		}
 		go func() {
 			defer close(done[i])
@@ -267,21 +272,24 @@ func (r *run) execute(ctx context.Context, p *Plan, res *Result) {
 				<-done[j]
 				if out := res.Groups[j]; stops(p.Groups[j], out) {
 					res.Groups[i] = GroupResult{Intent: g.Intent, Outcome: Untouched,
-						Err: fmt.Sprintf("intent %s, which comes first on a device they share, ended %s", out.Intent, out.Outcome)}
+						Err: fmt.Sprintf("intent %s, which comes first on a device or VLAN they share, ended %s", out.Intent, out.Outcome)}
+					for _, dev := range g.devices() {
+						r.e.c.Progress.Done(drivers.PhaseApply, dev, errSkipped)
+					}
+					return
 				}
 			}
-			if res.Groups[i].Outcome == "" {
-				res.Groups[i] = r.group(ctx, *g, p.info(g.Intent))
-			}
+			res.Groups[i] = r.group(ctx, *g, p.info(g.Intent))
 		}()
 	}
 	for i := range done {
 		<-done[i]
 	}
 	res.Outcome = overall(res.Groups)
-	if res.Outcome == Held {
+	if slices.ContainsFunc(res.Groups, func(g GroupResult) bool { return g.Outcome == Held }) {
 		return // open until it is confirmed or lapses
 	}
+	res.Held = time.Time{}
 	if err := r.e.c.Store.Finish(context.WithoutCancel(ctx), r.id, string(res.Outcome)); err != nil {
 		r.e.c.Log.Warn("run stays open", "run", r.id, "error", err)
 		if !isUnsettled(err) {
@@ -308,8 +316,8 @@ func stops(g Group, out GroupResult) bool {
 	for _, w := range g.Waves {
 		for _, cp := range w {
 			for _, ch := range cp.Changes.Changes {
-				if ch.Op == models.Delete {
-					return true // a port or number was to become free
+				if ch.Before != nil {
+					return true // a port, number or VLAN may have been to become free
 				}
 			}
 		}
@@ -317,17 +325,44 @@ func stops(g Group, out GroupResult) bool {
 	return false
 }
 
+// overall is what all groups came to, InDoubt if one did.
 func overall(groups []GroupResult) Outcome {
-	rank := []Outcome{InDoubt, Reverted, Untouched, Held, Applied}
-	best := len(rank) - 1
-	for _, g := range groups {
-		for i, o := range rank {
-			if g.Outcome == o && i < best {
-				best = i
+	out := Applied
+	for i, g := range groups {
+		switch {
+		case g.Outcome == InDoubt:
+			return InDoubt
+		case i == 0:
+			out = g.Outcome
+		case g.Outcome != out:
+			out = Partial
+		}
+	}
+	return out
+}
+
+// shared is what groups that follow each other may both need: a device, or an RSPAN
+// VLAN, which all devices share.
+type shared struct {
+	device models.DeviceID
+	vlan   uint16
+}
+
+func (g Group) shares() []shared {
+	var out []shared
+	for _, w := range g.Waves {
+		for _, cp := range w {
+			out = append(out, shared{device: cp.Device})
+			for _, ch := range cp.Changes.Changes {
+				for _, s := range []*models.Session{ch.Before, ch.After} {
+					if s != nil && s.Destination.VLAN != 0 {
+						out = append(out, shared{vlan: s.Destination.VLAN})
+					}
+				}
 			}
 		}
 	}
-	return rank[best]
+	return out
 }
 
 func (g Group) devices() []models.DeviceID {
@@ -341,7 +376,7 @@ func (g Group) devices() []models.DeviceID {
 }
 
 // revertBudget bounds the way back after a failure or Ctrl-C.
-const revertBudget = 2 * time.Minute
+const revertBudget = time.Minute
 
 // group carries out the changes of one intent: all or none.
 func (r *run) group(ctx context.Context, g Group, info IntentInfo) GroupResult {
@@ -359,6 +394,7 @@ func (r *run) group(ctx context.Context, g Group, info IntentInfo) GroupResult {
 		tx.waves = append(tx.waves, wave)
 	}
 	err := tx.forward(ctx)
+	tx.skipped()
 	out := GroupResult{Intent: g.Intent, Outcome: tx.outcome(err)}
 	if err != nil {
 		out.Err = err.Error()
@@ -407,21 +443,31 @@ func gone(cp drivers.Checkpoint) []models.SessionID {
 	return out
 }
 
-// joinErrors gives one error of many, or nil.
+// joinErrors gives one error of many, in one line, or nil.
 func joinErrors(errs []error) error {
-	var texts []string
-	var first error
+	var out joined
 	for _, err := range errs {
-		if err == nil {
-			continue
+		if err != nil {
+			out = append(out, err)
 		}
-		if first == nil {
-			first = err
-		}
-		texts = append(texts, err.Error())
 	}
-	if len(texts) <= 1 {
-		return first
+	switch len(out) {
+	case 0:
+		return nil
+	case 1:
+		return out[0]
 	}
-	return fmt.Errorf("%s", strings.Join(texts, "; "))
+	return out
 }
+
+type joined []error
+
+func (j joined) Error() string {
+	texts := make([]string, len(j))
+	for i, err := range j {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (j joined) Unwrap() []error { return j }

@@ -32,8 +32,13 @@ const (
 )
 
 // Status gives all sessions of devices, in inventory and device order, and the
-// devices that could not be observed.
+// devices that could not be observed. No devices means all of the inventory.
 func (e *Engine) Status(ctx context.Context, devices []models.DeviceID) ([]SessionStatus, []Observation, error) {
+	if len(devices) == 0 {
+		for _, d := range e.c.Network.Devices {
+			devices = append(devices, d.ID)
+		}
+	}
 	records, err := e.c.Store.Records(ctx, devices...)
 	if err != nil {
 		return nil, nil, err

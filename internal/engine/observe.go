@@ -47,6 +47,7 @@ func (e *Engine) observe(ctx context.Context, cs *conns, devices []models.Device
 		}
 	}, func(i int, dev models.DeviceID, err error) {
 		out[i] = Observation{Device: dev, Err: drivers.WrapError(dev, drivers.PhaseObserve, err)}
+		e.c.Progress.Done(drivers.PhaseObserve, dev, out[i].Err)
 	})
 	return out
 }

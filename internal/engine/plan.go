@@ -196,8 +196,8 @@ func (e *Engine) plan(ctx context.Context, cs *conns, t *task, run string) (*Pla
 		return p, nil // nothing is asked of any device before the files are right
 	}
 	states, failed := e.states(ctx, cs, t, p)
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	if ctx.Err() != nil {
+		return nil, canceled(ctx, t.devices, failed)
 	}
 	blocked := e.block(t, p, failed)
 	live := slices.DeleteFunc(slices.Clone(t.sessions), func(s models.Session) bool { return blocked[s.Intent] })
@@ -219,6 +219,27 @@ func (e *Engine) plan(ctx context.Context, cs *conns, t *task, run string) (*Pla
 	}
 	open := func(intent string) bool { return scope(intent) && !blocked[intent] }
 	return p, e.changes(ctx, cs, t, p, live, states, open, run)
+}
+
+// canceled says at which devices ctx ended.
+func canceled(ctx context.Context, devices []models.DeviceID, failed map[models.DeviceID]error) error {
+	const most = 3
+	var errs []error
+	n := 0
+	for _, dev := range devices {
+		if err := failed[dev]; err != nil {
+			if n++; n <= most {
+				errs = append(errs, err)
+			}
+		}
+	}
+	switch {
+	case n == 0:
+		return context.Cause(ctx)
+	case n > most:
+		errs = append(errs, fmt.Errorf("and %d more devices", n-most))
+	}
+	return joinErrors(errs)
 }
 
 func wants(sessions []models.Session, intent string) bool {
@@ -243,10 +264,7 @@ func (e *Engine) states(ctx context.Context, cs *conns, t *task, p *Plan) (map[m
 	} else {
 		obs = e.observe(ctx, cs, t.devices)
 	}
-	byDevice := make(map[models.DeviceID][]models.Record)
-	for _, r := range t.records {
-		byDevice[r.Session.Device] = append(byDevice[r.Session.Device], r)
-	}
+	byDevice := plan.RecordsByDevice(t.records)
 	for _, o := range obs {
 		info := DeviceInfo{Device: o.Device}
 		if pl := e.c.Platforms(o.Device); pl != nil {

@@ -23,6 +23,7 @@ type transaction struct {
 	mu        sync.Mutex
 	results   map[models.DeviceID]*DeviceResult
 	touched   map[models.DeviceID]bool // something was, or may have been, sent
+	told      map[models.DeviceID]bool // Progress knows
 	confirmed bool                     // the first confirmation was sent: there is only forward now
 	reverted  bool
 	doubt     bool
@@ -31,7 +32,7 @@ type transaction struct {
 // forward applies wave by wave, verifies, and confirms. An error before the first
 // confirmation takes back what was done.
 func (tx *transaction) forward(ctx context.Context) error {
-	tx.touched = make(map[models.DeviceID]bool)
+	tx.touched, tx.told = make(map[models.DeviceID]bool), make(map[models.DeviceID]bool)
 	for i, wave := range tx.waves {
 		if err := tx.all(ctx, wave, func(ctx context.Context, cp drivers.Checkpoint) error {
 			return tx.apply(ctx, i, cp)
@@ -85,8 +86,26 @@ func (tx *transaction) apply(ctx context.Context, wave int, cp drivers.Checkpoin
 	if err != nil {
 		tx.set(cp.Device, Untouched, err)
 	}
-	r.e.c.Progress.Done(drivers.PhaseApply, cp.Device, err)
+	tx.tell(cp.Device, err)
 	return err
+}
+
+func (tx *transaction) tell(dev models.DeviceID, err error) {
+	tx.mu.Lock()
+	tx.told[dev] = true
+	tx.mu.Unlock()
+	tx.run.e.c.Progress.Done(drivers.PhaseApply, dev, err)
+}
+
+// skipped tells Progress of the devices whose turn did not come.
+func (tx *transaction) skipped() {
+	for _, w := range tx.waves {
+		for _, cp := range w {
+			if !tx.told[cp.Device] {
+				tx.tell(cp.Device, errSkipped)
+			}
+		}
+	}
 }
 
 // settled looks, after a failure that leaves open whether the script took effect,
@@ -104,6 +123,11 @@ func settled(ctx context.Context, d drivers.Driver, cp drivers.Checkpoint, err e
 func (tx *transaction) verify(ctx context.Context, d drivers.Driver, cp drivers.Checkpoint) error {
 	st, err := d.Observe(ctx)
 	if err != nil {
+		err = drivers.WrapError(cp.Device, drivers.PhaseVerify, err)
+		var de *drivers.Error
+		if errors.As(err, &de) {
+			de.Phase = drivers.PhaseVerify
+		}
 		return err
 	}
 	if left := plan.Missing(cp.Changes, st); !left.Empty() {
@@ -199,6 +223,13 @@ func (tx *transaction) confirm(ctx context.Context) error {
 	for i, wave := range tx.waves {
 		errs = append(errs, tx.all(ctx, wave, func(ctx context.Context, cp drivers.Checkpoint) error {
 			err := r.confirm(ctx, tx.intent, i, cp)
+			if err != nil && !connectionLost(err) {
+				// Refused, and the device does not show the change: its time was up. Another
+				// device may be confirmed already, so forward it is.
+				if err = drivers.WrapError(cp.Device, drivers.PhaseConfirm, r.makeAgain(ctx, cp)); err == nil {
+					err = r.save(ctx, tx.intent, i, cp, store.Verified, nil)
+				}
+			}
 			if err != nil {
 				tx.doubtful(cp, err)
 			} else {
