@@ -228,6 +228,31 @@ func TestStateOfDestination(t *testing.T) {
 	}
 }
 
+// Programs that run before our filter can hide frames from it.
+func TestStateWithProgramsBeforeUs(t *testing.T) {
+	tests := []struct {
+		name   string
+		hook   tcnl.Hook
+		change func(*snapshot)
+		want   models.OperState
+	}{
+		{"XDP and rx", tcnl.Ingress, func(s *snapshot) { s.links[0].xdp = true }, models.OperUnknown},
+		{"XDP and tx", tcnl.Egress, func(s *snapshot) { s.links[0].xdp = true }, models.OperUp},
+		{"tcx on the hook", tcnl.Egress, func(s *snapshot) { s.tcx = map[point]int{{1, tcnl.Egress}: 1} }, models.OperUnknown},
+		{"tcx on the other hook", tcnl.Ingress, func(s *snapshot) { s.tcx = map[point]int{{1, tcnl.Egress}: 1} }, models.OperUp},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := testHost()
+			s.filters = []tcnl.Filter{copied("sp-a", 1, tt.hook, 21328, 3)}
+			tt.change(s)
+			if got := s.state(host, nil).Sessions[0].Status; got.State != tt.want || (got.Reason == "") != (tt.want == models.OperUp) {
+				t.Errorf("status %+v, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestPorts(t *testing.T) {
 	got := testHost().ports()
 	want := map[string]models.Port{

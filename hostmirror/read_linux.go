@@ -49,6 +49,7 @@ func (m *Mirror) readInto(ctx context.Context, s *snapshot) error {
 			s.filters = append(s.filters, filters...)
 		}
 	}
+	m.readTCX(ctx, s)
 	return nil
 }
 

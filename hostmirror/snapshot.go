@@ -13,6 +13,7 @@ type snapshot struct {
 	links             []link
 	qdiscs            []tcnl.Qdisc
 	filters           []tcnl.Filter // of all devices and both hooks; u32 tables are in
+	tcx               map[point]int // programs that run before our filters; nil = not known
 }
 
 // link is a network device.

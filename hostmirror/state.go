@@ -121,6 +121,10 @@ func (s *snapshot) status(ses models.Session, filters []tcnl.Filter) models.Stat
 			return models.Status{State: models.OperUnknown, Reason: fmt.Sprintf(
 				"an XDP program on %s sees frames before they can be copied, and may take them away", l.name)}
 		}
+		if s.tcx[point{f.Ifindex, f.Hook}] > 0 {
+			return models.Status{State: models.OperUnknown, Reason: fmt.Sprintf(
+				"a tcx program on %s %s runs before our filter, and may take frames away", s.key(f).source, f.Hook)}
+		}
 		for _, other := range s.on(f.Ifindex, f.Hook) {
 			if other.Priority < f.Priority && decides(other) {
 				k := s.key(f)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -82,6 +83,21 @@ func (c *Conn) Close() {
 	if c.ns.IsOpen() {
 		_ = c.ns.Close()
 	}
+}
+
+// Do runs f on a thread inside the namespace, which needs CAP_SYS_ADMIN. No other
+// goroutine ever runs on that thread.
+func (c *Conn) Do(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if err := netns.Set(c.ns); err != nil {
+			done <- fmt.Errorf("enter the network namespace: %w", err)
+			return
+		}
+		done <- f()
+	}()
+	return <-done
 }
 
 func (c *Conn) execute(ctx context.Context, req *nl.NetlinkRequest, answer uint16) ([][]byte, error) {
