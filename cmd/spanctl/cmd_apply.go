@@ -121,7 +121,7 @@ func leftBy(res *engine.Result) string {
 		{engine.InDoubt, "in doubt: run spanctl recover"},
 	} {
 		if n[o.outcome] > 0 {
-			parts = append(parts, fmt.Sprintf("%d of %d intents %s", n[o.outcome], len(res.Groups), o.text))
+			parts = append(parts, fmt.Sprintf("%d of %s %s", n[o.outcome], count(len(res.Groups), "intent"), o.text))
 		}
 	}
 	return strings.Join(parts, "; ")

@@ -77,7 +77,7 @@ func (a *app) importSessions(cmd *cobra.Command, s *site, args []string, o impor
 		if err := s.store.Apply(ctx, put, nil); err != nil {
 			return err
 		}
-		a.talk("adopted %d sessions in %d intents", len(put), len(imported))
+		a.talk("adopted %s in %s", count(len(put), "session"), count(len(imported), "intent"))
 	}
 	if len(failed) > 0 {
 		return exit(exitError)
@@ -128,6 +128,6 @@ func (a *app) writeIntents(imported []plan.Imported, dir string) error {
 			return err
 		}
 	}
-	a.talk("wrote %d intents to %s", len(intents), dir)
+	a.talk("wrote %s to %s", count(len(intents), "intent"), dir)
 	return nil
 }

@@ -48,10 +48,10 @@ func (a *app) validate(s *site, args []string) error {
 			fmt.Fprintf(w, "note: intent %s, %s: %s\n", n.Intent, n.Device, n.Text)
 		}
 		if n := len(found.Errors()); n > 0 {
-			fmt.Fprintf(w, "invalid: %d errors in %d intents\n", n, len(intents))
+			fmt.Fprintf(w, "invalid: %s in %s\n", count(n, "error"), count(len(intents), "intent"))
 			return nil
 		}
-		_, err := fmt.Fprintf(w, "valid: %d intents, %d sessions\n", len(intents), len(sessions))
+		_, err := fmt.Fprintf(w, "valid: %s, %s\n", count(len(intents), "intent"), count(len(sessions), "session"))
 		return err
 	})
 	if err == nil && len(found.Errors()) > 0 {

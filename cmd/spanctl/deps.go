@@ -65,14 +65,12 @@ func (a *app) open(ctx context.Context, withStore bool) (*site, error) {
 }
 
 func (a *app) inventory() (*inventory.Inventory, error) {
-	inv, err := inventory.LoadInventory(a.set.Inventory, inventory.Options{AllowPlaintext: a.set.AllowPlaintext})
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("inventory: %w (name one with --inventory; a containerlab topology does too)", err)
+	for _, file := range a.set.Inventory {
+		if !exists(file) {
+			return nil, fmt.Errorf("inventory: %s is not there: name one with --inventory; a containerlab topology does too", file)
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return inv, nil
+	return inventory.LoadInventory(a.set.Inventory, inventory.Options{AllowPlaintext: a.set.AllowPlaintext})
 }
 
 func (a *app) openStore(ctx context.Context, real bool) (store.Store, error) {

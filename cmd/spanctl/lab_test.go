@@ -145,13 +145,15 @@ func (l *testLab) front(n *inventory.Node, sw *fabric.Switch) (lab.FrontEnd, err
 	return labFront{d}, nil
 }
 
-// writeInventory writes inventory.yaml and known_hosts.
+// writeInventory writes inventory.yaml and known_hosts; and, for tests of what goes
+// wrong, password.yaml, which has a file "wrong" as the password of all, and
+// wrong_hosts, which has another key for leaf1.
 func (l *testLab) writeInventory(t *inventory.Topology, dir string) error {
 	topology, err := filepath.Abs(t.File)
 	if err != nil {
 		return err
 	}
-	var inv, known strings.Builder
+	var inv, known, wrong strings.Builder
 	fmt.Fprintf(&inv, "apiVersion: spanctl/v1\nkind: Inventory\ntopology: %s\ndefaults:\n  hostKey: {policy: strict, knownHosts: known_hosts}\ndevices:\n", topology)
 	for _, name := range l.order {
 		addr, ok := l.lab.Address(name)
@@ -164,6 +166,17 @@ func (l *testLab) writeInventory(t *inventory.Topology, dir string) error {
 		}
 		fmt.Fprintf(&inv, "  - {name: %s, address: %s, port: %s%s}\n", name, host, port, tunnelSource(t, name))
 		fmt.Fprintln(&known, knownhosts.Line([]string{addr.String()}, l.keys[name]))
+		if name == "leaf1" {
+			fmt.Fprintln(&wrong, knownhosts.Line([]string{addr.String()}, l.keys["leaf2"]))
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "wrong_hosts"), []byte(wrong.String()), 0o600); err != nil {
+		return err
+	}
+	text := strings.Replace(inv.String(), "defaults:\n", "credentials:\n  wrong: {username: admin, password: {file: wrong}}\ndefaults:\n", 1)
+	text = strings.ReplaceAll(text, "{name: ", "{credentials: wrong, name: ")
+	if err := os.WriteFile(filepath.Join(dir, "password.yaml"), []byte(text), 0o600); err != nil {
+		return err
 	}
 	if err := os.WriteFile(filepath.Join(dir, "known_hosts"), []byte(known.String()), 0o600); err != nil {
 		return err

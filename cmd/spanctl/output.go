@@ -54,3 +54,11 @@ func newTable(w io.Writer, header ...any) table.Writer {
 	t.SetStyle(style)
 	return t
 }
+
+// count gives "1 intent", "2 intents".
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -38,6 +38,10 @@ func showPlan(w io.Writer, p *engine.Plan) {
 		fmt.Fprintf(w, "note: no way back of their own: %s; spanctl undoes a failed change there, but cannot if it dies itself (then: spanctl recover)\n",
 			strings.Join(emulated, ", "))
 	}
+	if p.Empty() && p.Failed() {
+		fmt.Fprintln(w, "plan: refused; nothing would be sent")
+		return
+	}
 	fmt.Fprintln(w, "plan: "+p.Summary())
 }
 

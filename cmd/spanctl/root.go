@@ -33,7 +33,6 @@ It shows the change before it makes it, makes it on all devices or on none,
 proves that the copies arrive, and takes it away again on time.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			return a.readSettings(v, cmd)
 		},

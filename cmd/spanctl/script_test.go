@@ -55,6 +55,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                filepath.Join("testdata", "script"),
 		RequireUniqueNames: true,
+		ContinueOnError:    true, // all that fails in a script, at once
 		Setup: func(e *testscript.Env) error {
 			l, err := startLab(topology, e.WorkDir)
 			if err != nil {

@@ -291,11 +291,11 @@ func (r *run) execute(ctx context.Context, p *Plan, res *Result) {
 	}
 	res.Held = time.Time{}
 	if err := r.e.c.Store.Finish(context.WithoutCancel(ctx), r.id, string(res.Outcome)); err != nil {
-		r.e.c.Log.Warn("run stays open", "run", r.id, "error", err)
 		if !isUnsettled(err) {
+			r.e.c.Log.Warn("run stays open", "run", r.id, "error", err)
 			return
 		}
-		res.Outcome = InDoubt
+		res.Outcome = InDoubt // the devices' results say why
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -200,11 +201,11 @@ func (tx *transaction) doubtful(cp drivers.Checkpoint, err error) {
 	res := tx.results[cp.Device]
 	res.Outcome = InDoubt
 	text := err.Error()
+	if res.Err != "" {
+		text = res.Err + "; then " + strings.TrimPrefix(text, string(cp.Device)+": ")
+	}
 	if cp.Script.Within > 0 && !tx.confirmed {
 		text += fmt.Sprintf("; the device goes back by itself within %s", cp.Script.Within)
-	}
-	if res.Err != "" {
-		text = res.Err + "; then " + text
 	}
 	res.Err = text
 }
