@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -91,10 +92,6 @@ func newKernelPeer(t testing.TB, kind string) *kernelPeer {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.conn.Close)
-	tv := unix.NsecToTimeval(time.Millisecond.Nanoseconds())
-	if err := p.events.SetReceiveTimeout(&tv); err != nil {
-		t.Fatal(err)
-	}
 	return p
 }
 
@@ -240,11 +237,17 @@ func (p *kernelPeer) config() string {
 func (p *kernelPeer) wire() []string {
 	p.t.Helper()
 	var out []string
+	buf := make([]byte, 1<<16)
 	for {
-		msgs, _, err := p.events.Receive()
-		if err == unix.EAGAIN {
+		// The kernel announces a change before it answers the request for it.
+		n, _, err := unix.Recvfrom(p.events.GetFd(), buf, unix.MSG_DONTWAIT)
+		if errors.Is(err, unix.EAGAIN) {
 			return out
 		}
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		msgs, err := syscall.ParseNetlinkMessage(buf[:n])
 		if err != nil {
 			p.t.Fatal(err)
 		}

@@ -489,21 +489,3 @@ func mirroredOf(from, to int) func(*snapshot) {
 		s.filters = append(s.filters, copied("sp-other", from, tcnl.Ingress, 21328, to), copied("sp-other", from, tcnl.Egress, 21360, to))
 	}
 }
-
-func TestCapabilities(t *testing.T) {
-	caps := capabilities()
-	for _, f := range models.Features() {
-		c, ok := caps.Claims[f]
-		switch {
-		case !ok:
-			t.Errorf("%s: nothing is claimed", f)
-		case c.Support == models.No && c.Why == "":
-			t.Errorf("%s: no reason why not", f)
-		case c.Support != models.No && (c.Source == "" || c.Evidence != models.EvidenceLab):
-			t.Errorf("%s: claimed without evidence", f)
-		}
-	}
-	if c := caps.Of(models.FeatureConfirm); c.Support != models.Emulated {
-		t.Errorf("confirm is %q; the kernel has no way back of its own", c.Support)
-	}
-}
