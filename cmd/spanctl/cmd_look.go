@@ -152,7 +152,7 @@ func newHistory(a *app) *cobra.Command {
 			if len(args) == 1 {
 				rs, err := st.Run(cmd.Context(), args[0])
 				if err != nil {
-					return fmt.Errorf("run %s: %w", args[0], err)
+					return err
 				}
 				return a.print(rs, func(w io.Writer) error { showRun(w, rs); return nil })
 			}

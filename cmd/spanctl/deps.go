@@ -139,8 +139,8 @@ func (s *site) devices(names []string) ([]models.DeviceID, error) {
 			continue
 		}
 		var known []string
-		for id := range s.platform {
-			known = append(known, string(id))
+		for _, d := range s.network.Devices {
+			known = append(known, string(d.ID))
 		}
 		text := fmt.Sprintf("%q is no device of the inventory", n)
 		if near := plan.Nearest(n, known); near != "" {

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,10 +85,20 @@ func (a *app) readSettings(v *viper.Viper, cmd *cobra.Command) error {
 	var s settings
 	known := v.AllSettings()
 	delete(known, "config")
-	for key := range known {
-		if cmd.Root().PersistentFlags().Lookup(key) == nil {
-			return fmt.Errorf("settings %s: unknown key %q", file, key)
+	var names, unknown []string
+	for _, key := range slices.Sorted(maps.Keys(known)) {
+		if cmd.Root().PersistentFlags().Lookup(key) != nil {
+			names = append(names, key) // every flag has a key here
+		} else {
+			unknown = append(unknown, key)
 		}
+	}
+	for _, key := range unknown {
+		text := fmt.Sprintf("settings %s: unknown key %q", file, key)
+		if near := plan.Nearest(key, names); near != "" {
+			text += fmt.Sprintf("; did you mean %q?", near)
+		}
+		return errors.New(text)
 	}
 	if err := v.Unmarshal(&s); err != nil {
 		return fmt.Errorf("settings: %w", err)

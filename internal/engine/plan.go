@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -257,7 +258,7 @@ func (e *Engine) states(ctx context.Context, cs *conns, t *task, p *Plan) (map[m
 			o := Observation{Device: dev, State: st}
 			if !ok {
 				o.Err = &drivers.Error{Device: dev, Phase: drivers.PhaseObserve, Kind: drivers.Unsupported,
-					Err: fmt.Errorf("no recorded state"), Hint: "record it with spanctl devices record"}
+					Err: errors.New("no recorded state"), Hint: "record it with spanctl devices --record"}
 			}
 			obs = append(obs, o)
 		}
