@@ -189,7 +189,7 @@ func (d *dialer) keys(hk inventory.HostKey) (*ssh.HostKeys, error) {
 		policy = ssh.Insecure
 	}
 	if len(hk.Fingerprints) > 0 {
-		return nil, errors.New("hostKey.fingerprints is not implemented in this version: write the key into a known_hosts file")
+		return ssh.PinHostKeys(hk.Fingerprints...)
 	}
 	files := d.app.set.KnownHosts
 	switch {

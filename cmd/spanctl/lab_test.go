@@ -146,8 +146,9 @@ func (l *testLab) front(n *inventory.Node, sw *fabric.Switch) (lab.FrontEnd, err
 }
 
 // writeInventory writes inventory.yaml and known_hosts; and, for tests of what goes
-// wrong, password.yaml, which has a file "wrong" as the password of all, and
-// wrong_hosts, which has another key for leaf1.
+// wrong, password.yaml, which has a file "wrong" as the password of all,
+// wrong_hosts, which has another key for leaf1, and pinned.yaml, which pins the key
+// of leaf1 for leaf1 and leaf2.
 func (l *testLab) writeInventory(t *inventory.Topology, dir string) error {
 	topology, err := filepath.Abs(t.File)
 	if err != nil {
@@ -171,6 +172,12 @@ func (l *testLab) writeInventory(t *inventory.Topology, dir string) error {
 		}
 	}
 	if err := os.WriteFile(filepath.Join(dir, "wrong_hosts"), []byte(wrong.String()), 0o600); err != nil {
+		return err
+	}
+	// Pinned: leaf1 by its own key, leaf2 by that of another.
+	pin := ssh.FingerprintSHA256(l.keys["leaf1"])
+	pinned := strings.NewReplacer("{name: leaf1,", "{hostKey: {fingerprints: ["+pin+"]}, name: leaf1,", "{name: leaf2,", "{hostKey: {fingerprints: ["+pin+"]}, name: leaf2,").Replace(inv.String())
+	if err := os.WriteFile(filepath.Join(dir, "pinned.yaml"), []byte(pinned), 0o600); err != nil {
 		return err
 	}
 	text := strings.Replace(inv.String(), "defaults:\n", "credentials:\n  wrong: {username: admin, password: {file: wrong}}\ndefaults:\n", 1)

@@ -3,6 +3,8 @@ package ssh
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/crypto/ssh"
@@ -33,6 +36,7 @@ const (
 type HostKeys struct {
 	policy HostKeyPolicy
 	files  []string
+	pins   []string // fingerprints; when there are some, nothing else counts
 
 	mu       sync.Mutex
 	check    ssh.HostKeyCallback
@@ -73,6 +77,22 @@ func NewHostKeys(policy HostKeyPolicy, files ...string) (*HostKeys, error) {
 	return h, nil
 }
 
+// PinHostKeys makes HostKeys that accept the keys with these fingerprints, in the
+// form of ssh-keygen -l (SHA256:...), and no others; no file is read. At least one
+// is needed.
+func PinHostKeys(fingerprints ...string) (*HostKeys, error) {
+	if len(fingerprints) == 0 {
+		return nil, errors.New("no fingerprint of a host key")
+	}
+	for _, f := range fingerprints {
+		text, ok := strings.CutPrefix(f, "SHA256:")
+		if sum, err := base64.RawStdEncoding.DecodeString(text); !ok || err != nil || len(sum) != sha256.Size {
+			return nil, fmt.Errorf("host key fingerprint %q: want SHA256: and 43 letters, as ssh-keygen -l prints it", f)
+		}
+	}
+	return &HostKeys{policy: Strict, pins: slices.Clone(fingerprints)}, nil
+}
+
 // Policy gives the policy.
 func (h *HostKeys) Policy() HostKeyPolicy { return h.policy }
 
@@ -81,10 +101,17 @@ func (h *HostKeys) verify(address string, remote net.Addr, key ssh.PublicKey) er
 	if h.policy == Insecure {
 		return nil
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	print := ssh.FingerprintSHA256(key)
 	name := knownhosts.Normalize(address)
+	if len(h.pins) > 0 {
+		if slices.Contains(h.pins, print) {
+			return nil
+		}
+		return &transport.Error{Kind: transport.Auth, Err: fmt.Errorf("the host key of %s is none of the pinned ones: %s %s", name, key.Type(), print),
+			Hint: "somebody may be in between; compare the fingerprint on the device's console with the inventory's"}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, k := range h.accepted[name] {
 		if bytes.Equal(k.Marshal(), key.Marshal()) {
 			return nil
@@ -130,7 +157,7 @@ func (h *HostKeys) verify(address string, remote net.Addr, key ssh.PublicKey) er
 // algorithms puts the host key algorithms first for which address has a key, so
 // that a device with several keys shows the one that is known.
 func (h *HostKeys) algorithms(address string, all []string) []string {
-	if h.policy == Insecure {
+	if h.policy == Insecure || len(h.pins) > 0 {
 		return all
 	}
 	h.mu.Lock()
