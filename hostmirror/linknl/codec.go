@@ -310,7 +310,7 @@ func (l *Link) greCommon(d *attrList) {
 		case 0:
 			l.Kind = ERSPAN1
 		case 1:
-			l.Kind, l.Spec.Index = ERSPAN2, d.u32(erspanIndex)
+			l.Kind, l.PortIndex = ERSPAN2, d.u32(erspanIndex)
 		case 2:
 			l.Kind, l.Egress, l.HWID = ERSPAN3, d.u8(erspanDir) != 0, uint8(d.u16(erspanHWID))
 		}
@@ -382,4 +382,17 @@ func (l *Link) vlan(d *attrList) {
 	l.odd(protocol != proto8021Q, "tag of protocol %#04x", protocol)
 	flags := d.u32(vlanFlags)
 	l.odd(flags != vlanReorder, "VLAN flags %#x", flags)
+}
+
+// Differences tells where the link is not what Create makes of want, in words for
+// people; none when it is.
+func (l Link) Differences(want Spec) []string {
+	var d []string
+	if l.Spec != want {
+		d = append(d, fmt.Sprintf("is %+v, want %+v", l.Spec, want))
+	}
+	if !l.Up {
+		d = append(d, "is down")
+	}
+	return append(d, l.Odd...)
 }

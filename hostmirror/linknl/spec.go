@@ -96,10 +96,10 @@ type Spec struct {
 	TTL    uint8      // outer TTL or hop limit, 1 to 255; 0 would copy that of the mirrored packet
 	TOS    uint8      // outer TOS or traffic class: the DSCP times 4
 
-	Session uint16 // ERSPAN II and III: session id, 0 to 1023
-	Index   uint32 // ERSPAN II: port index, 20 bits
-	Egress  bool   // ERSPAN III: the direction bit, set for frames that the source sent
-	HWID    uint8  // ERSPAN III: hardware id, 6 bits
+	Session   uint16 // ERSPAN II and III: session id, 0 to 1023
+	PortIndex uint32 // ERSPAN II: index, 20 bits; by custom a number of the source port
+	Egress    bool   // ERSPAN III: the direction bit, set for frames that the source sent
+	HWID      uint8  // ERSPAN III: hardware id, 6 bits
 
 	Keyed bool   // GRE: the header has a key; without it Key is 0
 	Key   uint32 // GRE
@@ -181,8 +181,8 @@ func (s Spec) findings() []string {
 	numbered := s.Kind == ERSPAN2 || s.Kind == ERSPAN3
 	of(numbered, s.Session != 0, "session id")
 	must(s.Session <= maxSession, "session id %d is above %d", s.Session, maxSession)
-	of(s.Kind == ERSPAN2, s.Index != 0, "index")
-	must(s.Index <= maxIndex, "index %d is above %d", s.Index, maxIndex)
+	of(s.Kind == ERSPAN2, s.PortIndex != 0, "index")
+	must(s.PortIndex <= maxIndex, "index %d is above %d", s.PortIndex, maxIndex)
 	of(s.Kind == ERSPAN3, s.Egress, "direction")
 	of(s.Kind == ERSPAN3, s.HWID != 0, "hardware id")
 	must(s.HWID <= maxHWID, "hardware id %d is above %d", s.HWID, maxHWID)

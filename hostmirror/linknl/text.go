@@ -82,7 +82,7 @@ func (s Spec) tunnelWords(word func(...string)) {
 	case ERSPAN1:
 		word("erspan_ver", "0")
 	case ERSPAN2:
-		word("erspan_ver", "1", "erspan", strconv.FormatUint(uint64(s.Index), 10))
+		word("erspan_ver", "1", "erspan", strconv.FormatUint(uint64(s.PortIndex), 10))
 	case ERSPAN3:
 		word("erspan_ver", "2", "erspan_dir", directionWord(s.Egress), "erspan_hwid", strconv.Itoa(int(s.HWID)))
 	}
@@ -156,7 +156,7 @@ func read(line string) (Spec, error) {
 		case "erspan_ver":
 			version = r.next()
 		case "erspan":
-			s.Index = uint32(r.number(20))
+			s.PortIndex = uint32(r.number(20))
 		case "erspan_dir":
 			s.Egress = r.next() == "egress"
 		case "erspan_hwid":
