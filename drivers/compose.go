@@ -75,7 +75,7 @@ func (c *composed) Revert(ctx context.Context, cp Checkpoint) error {
 	if back.Empty() {
 		return nil
 	}
-	s, err := c.dialect.Render(back, RenderOptions{Tag: revertTag(cp)})
+	s, err := c.dialect.Render(back, RenderOptions{Tag: revertTag(cp), Facts: st.Facts})
 	if err != nil {
 		return WrapError(c.dev, PhaseRevert, err)
 	}

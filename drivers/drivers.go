@@ -27,6 +27,11 @@ type RenderOptions struct {
 	// Confirm comes in time. 0 asks for none. Ignored where the platform has none;
 	// Script.Within tells.
 	Within time.Duration
+	// Facts are what the device said of itself (DeviceState.Facts), where it was
+	// asked: they choose among the forms that releases and models take, and tell
+	// whether the device has a way back of its own. The zero value gives the most
+	// common form, without such a way back.
+	Facts models.Facts
 }
 
 // Planner is what planning needs of a platform, with no device in reach: no I/O,

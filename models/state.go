@@ -1,6 +1,9 @@
 package models
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // DeviceState is what one device has and does, as far as mirroring is concerned:
 // all sessions, ours or not, and the ports that they may touch.
@@ -19,7 +22,15 @@ type Facts struct {
 	Model       string `json:"model,omitempty"`
 	Serial      string `json:"serial,omitempty"`
 	MaxSessions int    `json:"maxSessions,omitempty"` // mirror sessions that the device says it can have; 0 = not said
+
+	// Traits are further things that a script depends on, in words of the dialect
+	// that read them, sorted; such as "archive", without which a device of Cisco
+	// IOS-XE has no way back of its own.
+	Traits []string `json:"traits,omitempty"`
 }
+
+// HasTrait reports whether t is among the traits.
+func (f Facts) HasTrait(t string) bool { return slices.Contains(f.Traits, t) }
 
 // Port is a port or LAG as it is configured and runs.
 type Port struct {
