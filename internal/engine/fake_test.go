@@ -61,7 +61,7 @@ type fakeDevice struct {
 	back     []models.Session // what the timer goes back to
 	deadline time.Time        // of the timer; zero = none runs
 	tag      string
-	order    *[]string // shared: which device was changed when
+	changed  func(models.DeviceID) // told of every commit
 	now      func() time.Time
 	dead     bool
 	fail     map[string]error // by verb: observe, edit, commit, confirm, cancel; once
@@ -190,7 +190,7 @@ func (c *fakeConn) step(s transport.Step) error {
 		for i := range d.sessions {
 			d.sessions[i].Intent = ""
 		}
-		*d.order = append(*d.order, string(d.id))
+		d.changed(d.id)
 		return err
 	case verb == "confirm" || verb == "cancel":
 		if err := d.trip(verb); err != nil {
@@ -260,7 +260,7 @@ func newFakeSite(t *testing.T, ids ...string) *fakeSite {
 	for _, id := range ids {
 		dev := models.DeviceID(id)
 		s.net.Devices = append(s.net.Devices, models.Device{ID: dev, Platform: "fake", Labels: map[string]string{"role": "leaf"}})
-		s.devices[dev] = &fakeDevice{id: dev, now: s.now, order: &s.order,
+		s.devices[dev] = &fakeDevice{id: dev, now: s.now, changed: s.changed,
 			fail: map[string]error{}, failAll: map[string]error{},
 			sessions: []models.Session{foreignSession()},
 			vlans:    map[uint16]models.VLAN{900: {RemoteSPAN: true}}}
@@ -289,6 +289,13 @@ func (s *fakeSite) now() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.clock
+}
+
+// changed keeps the order in which devices were changed.
+func (s *fakeSite) changed(dev models.DeviceID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.order = append(s.order, string(dev))
 }
 
 func (s *fakeSite) pass(d time.Duration) {
