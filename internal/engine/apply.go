@@ -256,6 +256,9 @@ func (r *run) execute(ctx context.Context, p *Plan, res *Result) {
 	res.Groups = make([]GroupResult, len(p.Groups))
 	done := make([]chan struct{}, len(p.Groups))
 	last := make(map[shared]int) // the latest group of each
+	// More groups than devices at once, since some wait for others. They wait for
+	// earlier ones only, so that some group can always go on.
+	slots := make(chan struct{}, 2*cap(r.e.slots))
 	for i := range p.Groups {
 		g := &p.Groups[i]
 		done[i] = make(chan struct{})
@@ -266,8 +269,9 @@ func (r *run) execute(ctx context.Context, p *Plan, res *Result) {
 			}
 			last[s] = i
 		}
+		slots <- struct{}{}
 		go func() {
-			defer close(done[i])
+			defer func() { close(done[i]); <-slots }()
 			for _, j := range before {
 				<-done[j]
 				if out := res.Groups[j]; stops(p.Groups[j], out) {

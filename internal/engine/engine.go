@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/internal/store"
 	"github.com/spanctl/spanctl/models"
@@ -204,22 +206,24 @@ func (cs *conns) reset(dev models.DeviceID) {
 	}
 }
 
-// closeAll closes what is open, at once.
+// closeAll closes what is open, many at once.
 func (cs *conns) closeAll() {
 	cs.mu.Lock()
 	devs := cs.devs
 	cs.devs = make(map[models.DeviceID]*conn)
 	cs.mu.Unlock()
-	var wg sync.WaitGroup
+	var g errgroup.Group
+	g.SetLimit(100) // closing may wait for the device, but not for much
 	for _, c := range devs {
-		wg.Go(func() {
+		g.Go(func() error {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			if c.drv != nil {
-				_ = c.drv.Close()
+				_ = c.drv.Close() // the work is done
 				c.drv = nil
 			}
+			return nil
 		})
 	}
-	wg.Wait()
+	_ = g.Wait()
 }

@@ -55,17 +55,24 @@ func (e *Engine) observe(ctx context.Context, cs *conns, devices []models.Device
 // each runs f for every device, bounded by the engine's slots, and waits. skipped
 // is called instead for devices whose turn had not come when ctx ended.
 func (e *Engine) each(ctx context.Context, devices []models.DeviceID, f func(int, models.DeviceID), skipped func(int, models.DeviceID, error)) {
+	one := func(i int, dev models.DeviceID) {
+		release, err := e.slot(ctx)
+		if err != nil {
+			skipped(i, dev, err)
+			return
+		}
+		defer release()
+		f(i, dev)
+	}
+	if len(devices) == 1 { // the common case of a wave, of which there may be thousands
+		one(0, devices[0])
+		return
+	}
 	var g errgroup.Group
 	g.SetLimit(cap(e.slots))
 	for i, dev := range devices {
 		g.Go(func() error {
-			release, err := e.slot(ctx)
-			if err != nil {
-				skipped(i, dev, err)
-				return nil
-			}
-			defer release()
-			f(i, dev)
+			one(i, dev)
 			return nil
 		})
 	}
