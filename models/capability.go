@@ -96,6 +96,10 @@ type Capabilities struct {
 	Grain    Grain             `json:"grain,omitempty"`
 	Numbered bool              `json:"numbered,omitempty"` // sessions have numbers instead of names
 	NameMax  int               `json:"nameMax,omitempty"`  // longest session name in bytes; 0 = not known
+
+	// RSPANMark tells that the OS takes a VLAN for RSPAN only where it is set apart for
+	// that (VLAN.RemoteSPAN).
+	RSPANMark bool `json:"rspanMark,omitempty"`
 }
 
 // Of gives the claim for f; silence is No.

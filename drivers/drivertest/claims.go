@@ -34,7 +34,12 @@ func claims(t *testing.T, s Subject) {
 func (r *rig) feature(f models.Feature) {
 	r.t.Helper()
 	claim := r.caps.Of(f)
-	s := r.session(0, func(s *models.Session) { r.ask(s, f) })
+	s := r.session(0, func(s *models.Session) {
+		r.ask(s, f)
+		if r.s.Ask != nil {
+			r.s.Ask(f, s)
+		}
+	})
 	if claim.Support == models.No {
 		if claim.Why == "" {
 			r.t.Errorf("%s is refused without a reason", f)

@@ -20,6 +20,10 @@ type Subject struct {
 	// Start makes a device in its first state, with sessions of strangers on it. What
 	// it starts ends with t. It is called once for each part of the suite.
 	Start func(t testing.TB) *Peer
+	// Ask changes a session that asks for a feature, where the platform has the
+	// feature for some sessions only, such as truncation of copies in a tunnel; the
+	// suite's own copies a port to a port. Nil changes nothing.
+	Ask func(f models.Feature, s *models.Session)
 }
 
 // Peer is a device and the suite's ways around the driver. All functions may be

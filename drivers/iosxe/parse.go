@@ -27,6 +27,7 @@ const (
 	readVLANs
 	readNeighbors
 	readMACs
+	readCapability
 	readCount
 )
 
@@ -41,6 +42,8 @@ func (Dialect) Reads() []transport.Request {
 		readVLANs:     {Text: "show vlan", Optional: true},
 		readNeighbors: {Text: "show lldp neighbors", Optional: true},
 		readMACs:      {Text: "show mac address-table", Optional: true},
+		// What the switch itself says that its ERSPAN can [gp].
+		readCapability: {Text: "show capability feature monitor erspan-source", Optional: true},
 	}
 }
 

@@ -16,6 +16,10 @@ import (
 // it can take a change back by itself [rcc].
 const TraitArchive = "archive"
 
+// TraitTypeII is the trait of a device that says that it sends ERSPAN of type II
+// only [gp].
+const TraitTypeII = "erspan-2-only"
+
 // maxRevert is the longest time of "configure terminal revert timer" [rcc].
 const maxRevert = 120 * time.Minute
 
@@ -130,6 +134,9 @@ func (w *writer) router() bool { return routerModel.MatchString(w.facts.Model) }
 
 // formRules refuses what the model of this device has no form for.
 func (w *writer) formRules(s models.Session, r *refusals) {
+	if t := s.Destination.Tunnel; t != nil && t.Version == 3 && w.facts.HasTrait(TraitTypeII) {
+		r.rule("the device says that it sends ERSPAN of type II only (show capability feature monitor erspan-source); use version 2")
+	}
 	if w.facts.Model == "" {
 		return
 	}

@@ -15,6 +15,7 @@ import (
 func (c *config) operation(replies []transport.Reply) error {
 	readers := []func(string) error{
 		readMonitor: c.monitorState, readVersion: c.version, readVLANs: c.vlanTable, readNeighbors: c.neighbors, readMACs: c.macs,
+		readCapability: c.capability,
 	}
 	for i := readMonitor; i < readCount; i++ {
 		r := replies[i]
@@ -277,6 +278,23 @@ func (c *config) macs(text string) error {
 	}
 	if m[1] != strconv.Itoa(n) {
 		return fmt.Errorf("there are %d of %s addresses: the text is cut", n, m[1])
+	}
+	return nil
+}
+
+var headerTypes = regexp.MustCompile(`(?m)^ERSPAN Header Type supported: (II|III|II and III)\n[A-Z]`)
+
+// capability reads what the switch says that its ERSPAN sources can: which headers.
+// The numbers of sessions in it are those that copy received and sent frames; the
+// device keeps them itself.
+func (c *config) capability(text string) error {
+	text = trimLines(text)
+	m := headerTypes.FindStringSubmatch(text)
+	if m == nil || !strings.Contains(text, "ERSPAN Source Session Supported: ") {
+		return fmt.Errorf("the header types are not there: the text is cut")
+	}
+	if m[1] == "II" {
+		c.trait(TraitTypeII)
 	}
 	return nil
 }

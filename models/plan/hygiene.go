@@ -42,7 +42,7 @@ func CheckState(net *models.Network, platforms Platforms, intents []models.Inten
 			c.sessionLimit(byDevice[dev], others, p, st)
 		}
 	}
-	c.remoteVLANs(net, sessions, states)
+	c.remoteVLANs(net, platforms, sessions, states)
 	return c.found
 }
 

@@ -13,7 +13,7 @@ import (
 // Of all ways through the topology one that is known to carry the VLAN is enough;
 // else one that is not known to refuse it is warned about; else the shortest tells
 // what is in the way.
-func (c *checker) remoteVLANs(net *models.Network, sessions []models.Session, states map[models.DeviceID]models.DeviceState) {
+func (c *checker) remoteVLANs(net *models.Network, platforms Platforms, sessions []models.Session, states map[models.DeviceID]models.DeviceState) {
 	ends := make(map[string]models.Session) // the destination session, by intent
 	for _, s := range sessions {
 		if s.Role == models.RoleDestination && remoteVLAN(s) != 0 {
@@ -31,12 +31,14 @@ func (c *checker) remoteVLANs(net *models.Network, sessions []models.Session, st
 		}
 		vlan := remoteVLAN(end)
 		if s.Role == models.RoleDestination {
+			c.markedOn(s.Intent, s.Device, vlan, platforms, states)
 			c.vlanOn(s.Intent, s.Device, w.look(s.Device, vlan), vlan)
 			continue
 		}
 		if s.Role != models.RoleSource {
 			continue
 		}
+		c.markedOn(s.Intent, s.Device, vlan, platforms, states)
 		c.vlanOn(s.Intent, s.Device, w.look(s.Device, vlan), vlan)
 		path, known := w.path(s.Device, end.Device, vlan)
 		switch {
@@ -50,6 +52,7 @@ func (c *checker) remoteVLANs(net *models.Network, sessions []models.Session, st
 			c.trunkCarries(s, hop.A, vlan, states)
 			c.trunkCarries(s, hop.B, vlan, states)
 			if hop.B.Device != end.Device {
+				c.markedOn(s.Intent, hop.B.Device, vlan, platforms, states)
 				c.vlanOn(s.Intent, hop.B.Device, w.look(hop.B.Device, vlan), vlan)
 			}
 		}
@@ -60,6 +63,19 @@ func (c *checker) remoteVLANs(net *models.Network, sessions []models.Session, st
 func (c *checker) pathFinding(s models.Session, warning bool, format string, args ...any) {
 	c.find(s.Intent, s.Device, "spec.destination.remoteVlan", "rspan-path", format, args...)
 	c.found[len(c.found)-1].Warning = warning
+}
+
+// markedOn says whether a device that sets RSPAN VLANs apart has this one among
+// them.
+func (c *checker) markedOn(intent string, dev models.DeviceID, vlan uint16, platforms Platforms, states map[models.DeviceID]models.DeviceState) {
+	p := platforms(dev)
+	if p == nil || !p.Capabilities().RSPANMark {
+		return
+	}
+	if v, exists := states[dev].VLANs[vlan]; exists && !v.RemoteSPAN {
+		c.find(intent, dev, "spec.destination.remoteVlan.vlan", "rspan-vlan-unmarked",
+			"VLAN %d exists here and is an ordinary one, which the device does not take for RSPAN: make it one (vlan %d, remote-span), or choose another", vlan, vlan)
+	}
 }
 
 // vlanOn says what is wrong with the RSPAN VLAN on one device of a path.
