@@ -31,7 +31,9 @@ func TestLinuxHost(t *testing.T) {
 	ns := fmt.Sprintf("spanctl-cmd-%d", os.Getpid())
 	command(t, "ip", "netns", "add", ns)
 	t.Cleanup(func() { _ = exec.Command("ip", "netns", "delete", ns).Run() })
-	in := func(args ...string) string { return command(t, "ip", append([]string{"netns", "exec", ns}, args...)...) }
+	in := func(args ...string) string {
+		return command(t, "ip", append([]string{"netns", "exec", ns}, args...)...)
+	}
 	for _, pair := range [][2]string{{"in0", "in1"}, {"out0", "out1"}} {
 		in("ip", "link", "add", pair[0], "type", "veth", "peer", "name", pair[1])
 		for _, name := range pair {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,19 +49,11 @@ func TestKilledAtEveryWrite(t *testing.T) {
 			}
 			whole := prepare()
 			before := whole.lab.configs()
-			count := filepath.Join(whole.dir, "writes")
-			if e := whole.start([]string{envCount + "=" + count}, sc.args...).wait(); e.status != 0 {
-				t.Fatalf("undisturbed: %+v", e)
-			}
+			writes := whole.writes(sc.args...)
 			after := whole.lab.configs()
 			if cmp.Equal(before, after) {
 				t.Fatal("the run changes nothing")
 			}
-			text, err := os.ReadFile(count)
-			if err != nil {
-				t.Fatal(err)
-			}
-			writes := strings.Split(strings.TrimSpace(string(text)), "\n")
 			if len(writes) < sc.least {
 				t.Fatalf("only %d writes: %q", len(writes), writes)
 			}
@@ -149,4 +142,79 @@ func (k kill) check(t *testing.T, b *bench) {
 	if d := cmp.Diff(k.after, b.lab.configs()); d != "" {
 		t.Errorf("%s: again (-want +have):\n%s", where, d)
 	}
+}
+
+// TestRecoverIsKilled kills spanctl recover, too, at each of its own writes. The next
+// one settles everything all the same. One switch at a time, so that all runs make the
+// same writes.
+func TestRecoverIsKilled(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		step  string // after which the apply is killed
+		stays bool   // recover goes forward
+	}{
+		{"on the way back", "sending leaf1", false},
+		{"on the way forward", "confirming leaf1", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			whole := newBench(t, map[string]string{"far.yaml": farIntent})
+			before := whole.lab.configs()
+			steps := whole.writes("apply", "--yes", "--parallel", "1", "far.yaml")
+			want := before
+			if tt.stays {
+				want = whole.lab.configs()
+			}
+			at := slices.Index(steps, tt.step) + 1
+			if at == 0 {
+				t.Fatalf("no step %q in %q", tt.step, steps)
+			}
+			prepare := func() *bench {
+				b := newBench(t, map[string]string{"far.yaml": farIntent})
+				if e := b.start([]string{fmt.Sprintf("%s=%d after", envDie, at)}, "apply", "--yes", "--parallel", "1", "far.yaml").wait(); e.signal != syscall.SIGKILL {
+					t.Fatalf("the apply was not killed: %+v", e)
+				}
+				return b
+			}
+			steps = prepare().writes("recover", "--parallel", "1")
+			if len(steps) < 4 {
+				t.Fatalf("recover makes only the writes %q", steps)
+			}
+			for n, what := range steps {
+				for _, when := range []string{"before", "after"} {
+					where := fmt.Sprintf("recover killed %s write %d (%s)", when, n+1, what)
+					b := prepare()
+					if e := b.start([]string{fmt.Sprintf("%s=%d %s", envDie, n+1, when)}, "recover", "--parallel", "1").wait(); e.signal != syscall.SIGKILL {
+						t.Fatalf("%s: not killed: %+v", where, e)
+					}
+					if e := b.run("recover", "--parallel", "1"); e.status != 0 {
+						t.Errorf("%s: %+v", where, e)
+					}
+					if d := cmp.Diff(want, b.lab.configs()); d != "" {
+						t.Errorf("%s (-want +have):\n%s", where, d)
+					}
+					if e := b.run("drift"); e.status != 0 {
+						t.Errorf("%s: the records differ: %+v", where, e)
+					}
+				}
+			}
+		})
+	}
+}
+
+// writes runs a spanctl that must succeed and gives the writes that it made to its
+// store.
+func (b *bench) writes(args ...string) []string {
+	b.t.Helper()
+	count := filepath.Join(b.dir, "writes")
+	if e := b.start([]string{envCount + "=" + count}, args...).wait(); e.status != 0 {
+		b.t.Fatalf("undisturbed: %+v", e)
+	}
+	text, err := os.ReadFile(count)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(text)), "\n")
 }
