@@ -1,14 +1,10 @@
 package bpfcopy
 
-import "github.com/cilium/ebpf"
+import (
+	"fmt"
 
-// Counter is what became of the frames of one session of a port and direction.
-type Counter struct {
-	Session string `json:"session"`
-	Matched uint64 `json:"matched"` // frames that the session's filter wants, before sampling
-	Copied  uint64 `json:"copied"`  // copies that a destination took; each destination counts
-	Failed  uint64 `json:"failed"`  // copies that a destination did not take: down, gone, queue full, MTU
-}
+	"github.com/cilium/ebpf"
+)
 
 func readCounter(m *ebpf.Map, slot uint32) (Counter, error) {
 	var each [][cSize / 8]uint64
@@ -22,4 +18,15 @@ func readCounter(m *ebpf.Map, slot uint32) (Counter, error) {
 		c.Failed += n[cFailed/8]
 	}
 	return c, nil
+}
+
+func zeroCounter(m *ebpf.Map, slot uint32) error {
+	n, err := ebpf.PossibleCPU()
+	if err != nil {
+		return err
+	}
+	if err := m.Update(slot, make([][cSize / 8]uint64, n), ebpf.UpdateAny); err != nil {
+		return fmt.Errorf("counters: %w", err)
+	}
+	return nil
 }

@@ -22,7 +22,7 @@ type loaded struct {
 func (l *loaded) Close() error { return errors.Join(l.prog.Close(), l.tables.Close()) }
 
 func newCounters() (*ebpf.Map, error) {
-	return newMap(&ebpf.MapSpec{Name: "span_counters", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: cSize, MaxEntries: slots})
+	return newMap(&ebpf.MapSpec{Name: "span_counters", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: cSize, MaxEntries: slots + 1})
 }
 
 func newTruncation() (*ebpf.Map, error) {

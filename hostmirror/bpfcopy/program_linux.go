@@ -25,7 +25,6 @@ const (
 	sSlot    = 44  // u32: counters of its session
 	sKeep    = 48  // u32: bytes to keep of it
 	sFamily  = 52  // u32: 4, 6, or 0 when the frame is not IP
-	sLooped  = 56  // u64: frames that came back while the program ran
 	sClass   = 64  // u32 for each of up to 6 fields
 	sVLAN    = 88  // u32
 	sProto   = 92  // u32
@@ -40,7 +39,8 @@ const (
 	sSize    = 152
 )
 
-// The counters map: an element per processor and session.
+// The counters map: an element per processor and session, and behind them one whose
+// cMatched counts frames that came back while the program ran.
 const (
 	cMatched = 0
 	cCopied  = 8
@@ -219,9 +219,15 @@ func (e *emitter) main() {
 		asm.LoadMem(asm.R1, asm.R9, sBusy, asm.DWord),
 		asm.JEq.Imm(asm.R1, 0, "free"),
 		// A copy of ours has come back to us while we make it: a loop.
-		asm.LoadMem(asm.R1, asm.R9, sLooped, asm.DWord),
+		asm.StoreImm(asm.RFP, fKey, slots, asm.Word),
+		asm.LoadMapPtr(asm.R1, e.m.counters),
+		asm.Mov.Reg(asm.R2, asm.RFP),
+		asm.Add.Imm(asm.R2, fKey),
+		asm.FnMapLookupElem.Call(),
+		asm.JEq.Imm(asm.R0, 0, "out"),
+		asm.LoadMem(asm.R1, asm.R0, cMatched, asm.DWord),
 		asm.Add.Imm(asm.R1, 1),
-		asm.StoreMem(asm.R9, sLooped, asm.R1, asm.DWord),
+		asm.StoreMem(asm.R0, cMatched, asm.R1, asm.DWord),
 		asm.Ja.Label("out"),
 	)
 	e.here("free")

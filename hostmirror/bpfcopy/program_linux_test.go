@@ -334,7 +334,7 @@ func (g generator) frame() frame {
 	case 4:
 		f.src, f.dst = g.v4(), g.v4()
 		f.options = one(g, 0, 0, 1, 10)
-		f.offset = one[uint16](g, 0, 0, 0, 1, 8191)
+		f.offset = one[uint16](g, 0, 0, 0, 1, 4096, 8191)
 	case 6:
 		f.src, f.dst = g.v6(), g.v6()
 		for range g.r.IntN(5) {
