@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/spanctl/spanctl/drivers/peers/fabric"
@@ -186,6 +188,11 @@ func (l *lab) addSwitch(t testing.TB, name, hosts string, change func(*iosxe.Opt
 	}
 	d, err := iosxe.New(o)
 	must(t, err)
+	return d, serve(t, d)
+}
+
+func serve(t testing.TB, d *iosxe.Device) string {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -198,7 +205,7 @@ func (l *lab) addSwitch(t testing.TB, name, hosts string, change func(*iosxe.Opt
 			t.Error(err)
 		}
 	})
-	return d, ln.Addr().String()
+	return ln.Addr().String()
 }
 
 func gi(i int) string { return fmt.Sprintf("GigabitEthernet1/0/%d", i) }
@@ -250,3 +257,6 @@ func (l *lab) learn(t *testing.T) {
 	l.send(t, "h1", udp(2, 1, 1, 0, 20))
 	l.send(t, "h2", udp(1, 2, 1, 0, 20))
 }
+
+// comparers for values of other packages with hidden fields.
+var comparers = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })

@@ -154,7 +154,7 @@ func TestRSPAN(t *testing.T) {
 	want := []iosxe.MonitorSession{{
 		Number: 1, Enabled: true, Programmed: true, SourceRSPAN: 900, Destinations: []iosxe.MonitorDestination{{Interface: gi(8)}},
 	}}
-	if d := cmp.Diff(want, far.MonitorSessions(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+	if d := cmp.Diff(want, far.MonitorSessions(), comparers); d != "" {
 		t.Errorf("sessions of sw2 (-want +got):\n%s", d)
 	}
 }

@@ -62,7 +62,7 @@ func (d *Device) MonitorSessions() []MonitorSession {
 func (s *session) truth(n int) MonitorSession {
 	t := MonitorSession{
 		Number: n, Type: s.kind, Description: s.description, Enabled: s.up, Programmed: s.programmed(),
-		SourceRSPAN: s.remoteSource, DestRSPAN: s.remoteDest, FilterVLANs: slices.Clone(s.filterVLANs),
+		SourceRSPAN: s.remoteSource, DestRSPAN: s.remoteDest, FilterVLANs: append([]int(nil), s.filterVLANs...),
 		FilterIP: s.filters["ip"] + s.filters[""], FilterIPv6: s.filters["ipv6"],
 	}
 	for _, p := range slices.SortedFunc(maps.Keys(s.sources), comparePorts) {
