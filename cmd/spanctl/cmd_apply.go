@@ -20,13 +20,12 @@ type applyOptions struct {
 	plan    string
 	yes     bool
 	confirm time.Duration
-	within  time.Duration
 }
 
 func (o *applyOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	cmd.Flags().DurationVar(&o.confirm, "confirm", 0, "leave the devices' way back running for this `time`; spanctl confirm ends it")
-	cmd.Flags().DurationVar(&o.within, "way-back", 0, "`time` after which devices go back by themselves should spanctl die during the run (default 10m)")
+	cmd.Flags().DurationVar(&o.wayBack, "way-back", 0, wayBackUsage)
 }
 
 func newApply(a *app) *cobra.Command {
@@ -66,7 +65,10 @@ Exit status: 0 done or nothing to do, 1 otherwise.`,
 
 // apply runs a request with plan, question and result.
 func (a *app) apply(cmd *cobra.Command, s *site, req engine.ApplyRequest, o applyOptions) error {
-	req.Hold, req.Within = o.confirm, o.within
+	if o.confirm < 0 || o.wayBack < 0 {
+		return errors.New("--confirm and --way-back must not be negative")
+	}
+	req.Hold, req.Within = o.confirm, o.wayBack
 	shown := false
 	req.Approve = func(p *engine.Plan) (bool, error) {
 		s.bar.stop()

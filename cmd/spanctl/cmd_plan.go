@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -60,11 +61,15 @@ func (a *app) validate(s *site, args []string) error {
 	return err
 }
 
+// wayBackUsage explains a flag of plan, apply and all that applies.
+const wayBackUsage = "`time` after which devices go back by themselves should spanctl die during the run (default 10m)"
+
 type planOptions struct {
 	offline   string
 	out       string
 	remove    []string
 	keepGoing bool
+	wayBack   time.Duration
 }
 
 func newPlan(a *app) *cobra.Command {
@@ -83,6 +88,7 @@ Exit status: 0 nothing to do, 2 changes, 1 error.`,
 	cmd.Flags().StringVar(&o.out, "out", "", "also save the plan to `file`, for apply --plan")
 	cmd.Flags().StringSliceVar(&o.remove, "remove", nil, "also plan to take these intents away, by `name`")
 	cmd.Flags().BoolVar(&o.keepGoing, "keep-going", false, "plan the other intents when one is refused")
+	cmd.Flags().DurationVar(&o.wayBack, "way-back", 0, wayBackUsage)
 	return cmd
 }
 
@@ -114,7 +120,7 @@ func (a *app) plan(cmd *cobra.Command, s *site, args []string, o planOptions) er
 }
 
 func (a *app) request(args []string, o planOptions) (engine.Request, error) {
-	req := engine.Request{Remove: o.remove, KeepGoing: o.keepGoing}
+	req := engine.Request{Remove: o.remove, KeepGoing: o.keepGoing, Within: o.wayBack}
 	var err error
 	if len(args) > 0 || len(o.remove) == 0 {
 		if req.Intents, err = a.intents(args); err != nil {

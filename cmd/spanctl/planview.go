@@ -170,6 +170,9 @@ func showResult(w io.Writer, r *engine.Result) {
 	}
 	if !r.Held.IsZero() {
 		fmt.Fprintf(w, "run %s: the devices go back at %s unless you run: spanctl confirm %s\n", r.Run, r.Held.Local().Format(time.TimeOnly), r.Run)
+		if left := wayBack(r.Plan); len(left) > 0 {
+			fmt.Fprintf(w, "  but not %s: spanctl recover takes those back then\n", strings.Join(left, ", "))
+		}
 	}
 	switch r.Outcome {
 	case engine.Held:

@@ -93,9 +93,9 @@ func (a *app) readSettings(v *viper.Viper, cmd *cobra.Command) error {
 			unknown = append(unknown, key)
 		}
 	}
-	for _, key := range unknown {
-		text := fmt.Sprintf("settings %s: unknown key %q", file, key)
-		if near := plan.Nearest(key, names); near != "" {
+	if len(unknown) > 0 {
+		text := fmt.Sprintf("settings %s: unknown key %q", file, unknown[0])
+		if near := plan.Nearest(unknown[0], names); near != "" {
 			text += fmt.Sprintf("; did you mean %q?", near)
 		}
 		return errors.New(text)

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -111,6 +113,7 @@ func (e *Engine) Apply(ctx context.Context, req ApplyRequest) (*Result, error) {
 		return res, nil
 	}
 	if !p.Empty() && req.Approve != nil {
+		asked := e.c.Now()
 		ok, err := req.Approve(p)
 		if err != nil {
 			return nil, err
@@ -118,6 +121,15 @@ func (e *Engine) Apply(ctx context.Context, req ApplyRequest) (*Result, error) {
 		if !ok {
 			res.Outcome = Declined
 			return res, nil
+		}
+		// A person took time, in which others may have worked on the devices.
+		if e.c.Now().Sub(asked) > fresh {
+			if p, err = r.plan(ctx, t, p); err != nil {
+				return nil, err
+			}
+			if res = (&Result{Outcome: outcomeOf(p), Plan: p}); p.Empty() {
+				return res, nil
+			}
 		}
 	}
 	if err := e.c.Store.Apply(ctx, p.Renew, p.Gone); err != nil {
@@ -133,6 +145,9 @@ func (e *Engine) Apply(ctx context.Context, req ApplyRequest) (*Result, error) {
 	r.execute(ctx, p, res)
 	return res, nil
 }
+
+// fresh is how long an observation counts as the state of a device.
+const fresh = 3 * time.Second
 
 func outcomeOf(p *Plan) Outcome {
 	if p == nil || p.Failed() {
@@ -222,18 +237,65 @@ func (r *run) plan(ctx context.Context, t *task, saved *Plan) (*Plan, error) {
 			return nil, err
 		}
 		if have := plan.Fingerprint(states[dev]); have != then[dev] {
-			return nil, &drivers.Error{Device: dev, Phase: drivers.PhaseVerify, Kind: drivers.Mismatch, Err: ErrMoved, Hint: "plan again"}
+			return nil, moved(dev, ErrMoved)
 		}
+	}
+	if err := r.sameScripts(ctx, t, saved); err != nil {
+		return nil, err
 	}
 	// Ports are no part of the fingerprint: a destination may have come into use.
 	removed := func(string) bool { return false }
 	found := plan.CheckState(e.c.Network, e.c.Platforms, nil, t.sessions, states, removed, e.c.Policy)
+	for _, in := range saved.Intents {
+		if end := in.Expires.At; !end.IsZero() && !end.After(e.c.Now()) {
+			found = append(found, models.Finding{Intent: in.Name, Rule: "expired",
+				Message: fmt.Sprintf("the lease ended at %s: give a later time and plan again", end.Format(time.RFC3339))})
+		}
+	}
 	out := *saved
 	out.Findings = append(models.Findings{}, found...)
 	if len(found.Errors()) > 0 {
 		out.Groups = nil
 	}
 	return &out, nil
+}
+
+func moved(dev models.DeviceID, err error) error {
+	return &drivers.Error{Device: dev, Phase: drivers.PhaseVerify, Kind: drivers.Mismatch, Err: err, Hint: "plan again"}
+}
+
+// sameScripts refuses a saved plan whose commands are not those that its changes
+// come to now. A file can be altered; and an edit's name must be new to its device.
+func (r *run) sameScripts(ctx context.Context, t *task, saved *Plan) error {
+	edits, err := r.e.c.Store.NextEdits(ctx, r.id, t.devices...)
+	if err != nil {
+		return err
+	}
+	for _, g := range saved.Groups {
+		for _, w := range g.Waves {
+			for _, cp := range w {
+				o := drivers.RenderOptions{Tag: tag(cp.Changes, edits[cp.Device]), Within: cp.Script.Within}
+				s, err := r.e.script(ctx, r.conns, t, cp.Changes, o)
+				if err != nil {
+					return err
+				}
+				if !sameJSON(s, cp.Script) {
+					return moved(cp.Device, fmt.Errorf("%w, or the plan was altered: spanctl would send other commands now", ErrMoved))
+				}
+				if r.hold > 0 && s.Within > 0 && s.Within != r.hold {
+					return fmt.Errorf("%s: the saved plan has the device wait for %s, not for %s: plan again with --way-back %s, or apply with --confirm %s",
+						cp.Device, s.Within, r.hold, r.hold, s.Within)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func sameJSON(a, b any) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
 // errSkipped is what Progress hears of devices whose turn does not come.
