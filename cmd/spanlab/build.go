@@ -53,7 +53,8 @@ type frontSpec struct {
 
 // fronts are the platforms that can be simulated.
 var fronts = map[string]front{
-	inventory.PlatformEOS: {makeEOS},
+	inventory.PlatformEOS:   {makeEOS},
+	inventory.PlatformIOSXE: {makeIOSXE},
 }
 
 // build makes the nodes of every replica. Each replica is a network of its own.
