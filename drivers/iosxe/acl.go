@@ -185,7 +185,7 @@ func parseEntry(line string, family int) (models.Rule, bool) {
 		w = w[2:]
 	case len(w) > 2 && family == 6 && w[len(w)-2] == "sequence" && isNumber(w[len(w)-1]):
 		w = w[:len(w)-2]
-	case len(w) > 0 && family == 4 && isNumber(w[0]):
+	case len(w) > 0 && isNumber(w[0]):
 		w = w[1:]
 	}
 	var r models.Rule

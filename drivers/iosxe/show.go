@@ -116,6 +116,11 @@ func (c *config) monitorState(text string) error {
 		}
 		d.shutdown = &off
 	}
+	for _, n := range c.order {
+		if d := c.sessions[n]; d.kind != flat && d.shutdown == nil {
+			return fmt.Errorf("session %d is not there: the text is cut", n)
+		}
+	}
 	return nil
 }
 
