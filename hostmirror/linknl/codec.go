@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"strings"
 )
 
@@ -388,8 +389,11 @@ func (l *Link) vlan(d *attrList) {
 // people; none when it is.
 func (l Link) Differences(want Spec) []string {
 	var d []string
-	if l.Spec != want {
-		d = append(d, fmt.Sprintf("is %+v, want %+v", l.Spec, want))
+	is, should := reflect.ValueOf(l.Spec), reflect.ValueOf(want)
+	for i := range is.NumField() {
+		if a, b := is.Field(i), should.Field(i); !a.Equal(b) {
+			d = append(d, fmt.Sprintf("%s is %v, not %v", is.Type().Field(i).Name, a, b))
+		}
 	}
 	if !l.Up {
 		d = append(d, "is down")

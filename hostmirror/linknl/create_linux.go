@@ -17,8 +17,8 @@ import (
 //
 // Errors: ErrInvalid before the kernel is asked; ErrLacking; ErrAltered; EEXIST when
 // the name is taken, or when a tunnel with the same addresses and key exists, of
-// whatever name; ENODEV without the lower link; ERANGE for an MTU above that of the
-// lower link.
+// whatever name; for a VLAN ENODEV without the lower link, ENETDOWN when that is
+// down, EINVAL for an MTU above its own.
 func (c *Conn) Create(ctx context.Context, s Spec) (Link, error) {
 	if err := s.Validate(); err != nil {
 		return Link{}, err

@@ -8,9 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// head is the struct that a request begins with. (AddRawData would put it behind the
+// attributes.)
+type head []byte
+
+func (h head) Len() int          { return len(h) }
+func (h head) Serialize() []byte { return h }
+
 // ifInfo is struct ifinfomsg. flags are set together with their mask.
-func ifInfo(index int, flags uint32) []byte {
-	b := make([]byte, ifInfoSize)
+func ifInfo(index int, flags uint32) head {
+	b := make(head, ifInfoSize)
 	native.PutUint32(b[4:], uint32(index))
 	native.PutUint32(b[8:], flags)
 	native.PutUint32(b[12:], flags)
@@ -24,7 +31,7 @@ func be32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
 // the index of the link that a VLAN sits on.
 func addLink(s Spec, lower int) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
-	req.AddRawData(ifInfo(0, 0))
+	req.AddData(ifInfo(0, 0))
 	req.AddData(nl.NewRtAttr(iflaName, nl.ZeroTerminated(s.Name)))
 	req.AddData(nl.NewRtAttr(iflaGroup, nl.Uint32Attr(Group)))
 	req.AddData(nl.NewRtAttr(iflaMTU, nl.Uint32Attr(uint32(s.MTU))))
@@ -111,7 +118,7 @@ func (s Spec) addGRE(d *nl.RtAttr) {
 
 func setLink(index int, flags uint32, attrs ...*nl.RtAttr) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
-	req.AddRawData(ifInfo(index, flags))
+	req.AddData(ifInfo(index, flags))
 	for _, a := range attrs {
 		req.AddData(a)
 	}
@@ -128,7 +135,7 @@ func noIPv6Address(index int) *nl.NetlinkRequest {
 
 func getLink(index int) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_ACK)
-	req.AddRawData(ifInfo(index, 0))
+	req.AddData(ifInfo(index, 0))
 	return req
 }
 
@@ -140,12 +147,12 @@ func getLinkByName(name string) *nl.NetlinkRequest {
 
 func listLinks() *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_DUMP)
-	req.AddRawData(ifInfo(0, 0))
+	req.AddData(ifInfo(0, 0))
 	return req
 }
 
 func deleteLink(index int) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_ACK)
-	req.AddRawData(ifInfo(index, 0))
+	req.AddData(ifInfo(index, 0))
 	return req
 }

@@ -126,3 +126,41 @@ func (f Fate) String() string {
 		return fmt.Sprintf("fate(%d)", uint8(f))
 	}
 }
+
+// Fate tells what becomes of the copies of a source's longest frames, on a route of
+// the given MTU. tagged is set when the frames can carry an 802.1Q tag.
+//
+// ERSPAN cuts what is longer than its MTU allows, whatever the underlay. What then
+// does not fit is fragmented over IPv4, and by VXLAN over IPv6. GRE and ERSPAN over
+// IPv6 know no fragments and no ignore-df: the kernel drops the copy and blames the
+// production packet, so that only a wide enough route or, for ERSPAN, an MTU of at
+// most FitMTU keeps production unharmed. A VLAN or a dummy has no route: underlay is
+// the MTU of the VLAN's lower link.
+func (s Spec) Fate(sourceMTU, underlay int, tagged bool) Fate {
+	frame := frameSize(sourceMTU, tagged)
+	switch {
+	case s.Kind == Dummy:
+		return Whole
+	case s.Kind == VLAN:
+		if s.UnderlayMTU(sourceMTU, tagged) <= underlay {
+			return Whole
+		}
+		return Lost
+	case !s.Kind.Tunnel():
+		return FateUnset
+	}
+	fate := Whole
+	if keep := s.MTU + ethernetHeader; s.Kind.erspan() && frame > keep {
+		frame, fate = keep, Truncated
+	}
+	switch {
+	case frame+s.Overhead() <= underlay:
+		return fate
+	case s.V6() && s.Kind != VXLAN:
+		return Harmful
+	case fate == Whole:
+		return Fragmented
+	default: // in pieces, and cut as well
+		return Truncated
+	}
+}

@@ -69,7 +69,7 @@ func getRoute(dst, src netip.Addr) *nl.NetlinkRequest {
 	if src.IsValid() {
 		body[2] = byte(src.BitLen())
 	}
-	req.AddRawData(body)
+	req.AddData(head(body))
 	req.AddData(nl.NewRtAttr(rtaDst, dst.AsSlice()))
 	if src.IsValid() {
 		req.AddData(nl.NewRtAttr(rtaSrc, src.AsSlice()))

@@ -91,10 +91,10 @@ type Spec struct {
 	MTU   int    // of the link, 68 and more; larger frames are cut by ERSPAN and sent by the others
 
 	// Of tunnels.
-	Local  netip.Addr // outer source; zero = the kernel's choice
+	Local  netip.Addr // outer source, an address of this host; zero = the kernel's choice, not for GRE and ERSPAN over IPv6
 	Remote netip.Addr // the collector; its family is that of the underlay
 	TTL    uint8      // outer TTL or hop limit, 1 to 255; 0 would copy that of the mirrored packet
-	TOS    uint8      // outer TOS or traffic class: the DSCP times 4
+	TOS    uint8      // outer TOS or traffic class: the DSCP times 4; ERSPAN over IPv6 gives it to frames of untagged IP only
 
 	Session   uint16 // ERSPAN II and III: session id, 0 to 1023
 	PortIndex uint32 // ERSPAN II: index, 20 bits; by custom a number of the source port
@@ -238,6 +238,10 @@ func (s Spec) tunnelFindings() []string {
 	}
 	if s.TOS&3 != 0 {
 		f = append(f, fmt.Sprintf("TOS %#x has ECN bits; it is the DSCP times 4", s.TOS))
+	}
+	// The kernel makes such a link, but each frame is dropped (ip6_tnl_xmit_ctl).
+	if s.V6() && s.Kind != VXLAN && !s.Local.IsValid() {
+		f = append(f, "no local address, without which GRE over IPv6 sends nothing")
 	}
 	if s.Kind == ERSPAN1 && s.V6() {
 		f = append(f, "the kernel has no ERSPAN type I over IPv6")

@@ -82,7 +82,10 @@ func (s Spec) tunnelWords(word func(...string)) {
 	case ERSPAN1:
 		word("erspan_ver", "0")
 	case ERSPAN2:
-		word("erspan_ver", "1", "erspan", strconv.FormatUint(uint64(s.PortIndex), 10))
+		word("erspan_ver", "1")
+		if s.PortIndex != 0 { // iproute2 refuses to be told of 0, which is what it takes without
+			word("erspan", strconv.FormatUint(uint64(s.PortIndex), 10))
+		}
 	case ERSPAN3:
 		word("erspan_ver", "2", "erspan_dir", directionWord(s.Egress), "erspan_hwid", strconv.Itoa(int(s.HWID)))
 	}
