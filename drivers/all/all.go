@@ -5,6 +5,7 @@ package all
 import (
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/eos"
+	"github.com/spanctl/spanctl/drivers/iosxe"
 	"github.com/spanctl/spanctl/hostmirror"
 )
 
@@ -14,6 +15,7 @@ import (
 func Platforms() []drivers.Platform {
 	return []drivers.Platform{
 		{Key: eos.Key, Name: "Arista EOS", Dialect: func() drivers.Dialect { return eos.Dialect{} }, Transports: []string{"ssh"}},
+		{Key: iosxe.Key, Name: "Cisco IOS-XE", Dialect: func() drivers.Dialect { return iosxe.Dialect{} }, Transports: []string{"ssh"}},
 	}
 }
 

@@ -15,8 +15,9 @@ import (
 // ports tells how a platform spells the ports of the intents, which are written
 // for EOS: a port and a LAG by number.
 var ports = map[string]struct{ port, lag string }{
-	"arista_eos": {"Ethernet%s", "Port-Channel%s"},
-	"linux":      {"eth%s", "bond%s"},
+	"arista_eos":  {"Ethernet%s", "Port-Channel%s"},
+	"cisco_iosxe": {"GigabitEthernet1/0/%s", "Port-channel%s"},
+	"linux":       {"eth%s", "bond%s"},
 }
 
 // TestGolden compares what every platform makes of every intent of testdata/intents

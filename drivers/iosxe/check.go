@@ -38,7 +38,7 @@ func unsayable(s models.Session) refusals {
 		}
 		if t != nil {
 			if t.Version != 1 && (t.SessionID < 1 || t.SessionID > 1023) {
-				r.rule("ERSPAN session id %d: IOS-XE wants one from 1 to 1023; give sessionId", t.SessionID)
+				r.rule("ERSPAN session id %d: IOS-XE wants one from 1 to 1023; give erspan with a sessionId", t.SessionID)
 			}
 			if t.TTL == 1 {
 				r.rule("TTL 1: IOS-XE takes 2 to 255")
@@ -91,9 +91,6 @@ func unsafe(s models.Session) refusals {
 	var r refusals
 	if s.Number < 0 || s.Number > maxNumber {
 		r.rule("session number %d: want 1 to %d", s.Number, maxNumber)
-	}
-	if s.Name != "" {
-		r.rule("session name %q: sessions of IOS-XE have numbers", s.Name)
 	}
 	for _, src := range s.Sources {
 		r.source(src, s)

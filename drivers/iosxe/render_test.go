@@ -308,7 +308,6 @@ func TestRefused(t *testing.T) {
 		want  string
 		claim bool // the capabilities refuse it, and Check does not say it again
 	}{
-		{"name", func(s *models.Session) { s.Name = "x" }, "have numbers", false},
 		{"number", func(s *models.Session) { s.Number = 1025 }, "want 1 to 1024", false},
 		{"port", src(port("Ethernet1 rx\nreload", models.Rx)), "no port of IOS-XE", false},
 		{"port of another system", src(port("ge-0/0/1", models.Rx)), "no port of IOS-XE", false},
@@ -335,7 +334,7 @@ func TestRefused(t *testing.T) {
 		{"GRE", dst(models.Destination{Kind: models.DestinationGRE, Tunnel: &models.Tunnel{}}), "plain GRE", true},
 		{"type I", toERSPAN(func(t *models.Tunnel) { t.Version, t.SessionID = 1, 0 }), "type I", true},
 		{"key", toERSPAN(func(t *models.Tunnel) { t.Key = 1 }), "no key", true},
-		{"no id", toERSPAN(func(t *models.Tunnel) { t.SessionID = 0 }), "give sessionId", false},
+		{"no id", toERSPAN(func(t *models.Tunnel) { t.SessionID = 0 }), "a sessionId", false},
 		{"id", toERSPAN(func(t *models.Tunnel) { t.SessionID = 1024 }), "1 to 1023", false},
 		{"addresses", toERSPAN(func(t *models.Tunnel) { t.Source = addr("2001:db8::1") }), "different IP versions", false},
 		{"TTL 1", toERSPAN(func(t *models.Tunnel) { t.TTL = 1 }), "2 to 255", false},
