@@ -109,13 +109,7 @@ func (d *Device) status(names []string) string {
 				names = append(names, n)
 			}
 		}
-		// Physical ports come first here, Port-channels last.
-		slices.SortFunc(names, func(a, b string) int {
-			if isLAG(a) != isLAG(b) {
-				return map[bool]int{true: 1, false: -1}[isLAG(a)]
-			}
-			return comparePorts(a, b)
-		})
+		slices.SortFunc(names, tableOrder)
 	}
 	claimed := d.running.claimed()
 	for _, n := range names {
@@ -153,15 +147,22 @@ func (d *Device) accessPorts(v int) []string {
 	claimed := d.running.claimed()
 	for n, p := range d.running.ports {
 		if (isFront(n) || isLAG(n)) && !p.routed && p.mode != "trunk" && p.group == 0 && claimed[n] == 0 && max(p.access, 1) == v {
-			out = append(out, short(n))
+			out = append(out, n)
 		}
 	}
-	slices.SortFunc(out, func(a, b string) int {
-		x, _ := parsePort([]token{{text: a}})
-		y, _ := parsePort([]token{{text: b}})
-		return comparePorts(x, y)
-	})
+	slices.SortFunc(out, tableOrder)
+	for i := range out {
+		out[i] = short(out[i])
+	}
 	return out
+}
+
+// tableOrder has physical ports before Port-channels, unlike the running configuration.
+func tableOrder(a, b string) int {
+	if isLAG(a) != isLAG(b) {
+		return map[bool]int{true: 1, false: -1}[isLAG(a)]
+	}
+	return comparePorts(a, b)
 }
 
 func (d *Device) vlanBrief() string {
