@@ -159,11 +159,16 @@ func (h *Host) Apply(ctx context.Context, port Device, d models.Direction, set S
 	if err := h.ethernet(port); err != nil {
 		return err
 	}
+	checked := make(map[Device]bool)
 	for _, s := range set.Sessions {
 		for _, to := range s.Destinations {
+			if checked[to] {
+				continue
+			}
 			if err := h.ethernet(to); err != nil {
 				return fmt.Errorf("session %s: %w", s.Name, err)
 			}
+			checked[to] = true
 		}
 	}
 	if err := h.makeDir(); err != nil {
@@ -381,8 +386,9 @@ func (h *Host) observe(ctx context.Context, p place) (Attached, bool, error) {
 }
 
 // Prune takes away what could reach a stranger: programs whose interface is gone or
-// another by now, and destinations that are. It says what it did. Sessions without a
-// destination are left out.
+// another by now, and destinations that are; an interface that was renamed counts as
+// another. Sessions that have no destination left go, and so do pins of programs that
+// are no longer attached. It says what it did.
 func (h *Host) Prune(ctx context.Context) ([]string, error) {
 	list, err := h.Observe(ctx)
 	if err != nil {
@@ -415,7 +421,30 @@ func (h *Host) Prune(ctx context.Context) ([]string, error) {
 			return done, err
 		}
 	}
-	return done, nil
+	return done, h.dropLeftovers(ctx)
+}
+
+// dropLeftovers unpins what belongs to programs that are attached nowhere: a filter goes
+// with its interface.
+func (h *Host) dropLeftovers(ctx context.Context) error {
+	places, err := h.places()
+	if err != nil {
+		return err
+	}
+	for _, p := range places {
+		have, err := h.find(ctx, p)
+		if err != nil {
+			return err
+		}
+		have.close()
+		if have.attached() && len(have.problems) == 0 {
+			continue
+		}
+		if err := h.detach(ctx, p); err != nil {
+			return err
+		}
+	}
+	return h.dropCutters(ctx)
 }
 
 // attachCutter puts the program that cuts copies on a destination, unless it is there.

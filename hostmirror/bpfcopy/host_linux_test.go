@@ -31,12 +31,12 @@ import (
 // hangs on r0 (its port s0), right on r1 (d0). What m0 and m1 send arrives at sensor's
 // c0 and c1.
 type bed struct {
-	t                         *testing.T
+	t                         testing.TB
 	host, left, right, sensor *kerneltest.NS
 	pins                      string
 }
 
-func newBed(t *testing.T) *bed {
+func newBed(t testing.TB) *bed {
 	t.Helper()
 	b := &bed{t: t, host: kerneltest.NewNS(t), left: kerneltest.NewNS(t), right: kerneltest.NewNS(t), sensor: kerneltest.NewNS(t)}
 	kerneltest.Veth(t, b.host, "r0", b.left, "s0")
@@ -473,6 +473,9 @@ func TestPrune(t *testing.T) {
 		want := []string{fmt.Sprintf("r0 rx a [%s] 0", m1), fmt.Sprintf("r1 rx c [%s] 0", m1)}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("sessions left (-want +got):\n%s", d)
+		}
+		if i := slices.IndexFunc(b.pinned(), func(p string) bool { return strings.HasPrefix(p, fmt.Sprint(index, "-")) }); i >= 0 {
+			t.Errorf("pins of the interface that is gone: %q", b.pinned())
 		}
 	})
 }

@@ -126,7 +126,7 @@ func (t *Tables) encode(c config) (tables []byte, classes [][]byte, l layout, er
 	native.PutUint32(b[headConfigAt:], place())
 	native.PutUint32(b[headConfigN:], uint32(len(text)))
 	b = append(b, text...)
-	l.size = place()
+	l.size = place() // pads b, too
 
 	for _, bits := range t.classes {
 		v := make([]byte, 8, 8*(1+t.words))

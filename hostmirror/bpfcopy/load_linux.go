@@ -57,7 +57,7 @@ func load(t *Tables, c config, counters, truncation *ebpf.Map) (_ *loaded, err e
 	for _, spec := range []*ebpf.MapSpec{
 		{
 			Name: "span_tables", Type: ebpf.Array, KeySize: 4, ValueSize: l.size, MaxEntries: 1,
-			Contents: []ebpf.MapKV{{Key: uint32(0), Value: pad(tables, int(l.size))}},
+			Contents: []ebpf.MapKV{{Key: uint32(0), Value: tables}},
 		},
 		classSpec(classes, 8*(1+t.words)),
 		{Name: "span_scratch", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: sSize, MaxEntries: 1},
@@ -86,8 +86,6 @@ func newProgram(name string, ins asm.Instructions) (*ebpf.Program, error) {
 	}
 	return prog, nil
 }
-
-func pad(b []byte, n int) []byte { return append(b, make([]byte, n-len(b))...) }
 
 func classSpec(classes [][]byte, size int) *ebpf.MapSpec {
 	spec := &ebpf.MapSpec{Name: "span_classes", Type: ebpf.Array, KeySize: 4, ValueSize: uint32(size), MaxEntries: uint32(len(classes))}
