@@ -317,7 +317,7 @@ func TestGivesBack(t *testing.T) {
 }
 
 func TestRevertTimer(t *testing.T) {
-	clock := iosxe.NewManualClock(time.Date(2026, 2, 15, 15, 56, 38, 517e6, time.UTC))
+	clock := iosxe.NewManualClock(time.Date(2026, 2, 5, 15, 56, 38, 517e6, time.UTC))
 	l := newLab(t, func(o *iosxe.Options) { o.Archive, o.Clock = true, clock })
 	before := l.device.RunningConfig()
 	if !strings.Contains(before, "\narchive\n path flash:archive\n!\n") {
@@ -333,10 +333,10 @@ func TestRevertTimer(t *testing.T) {
 		}
 		c.ok(change...)
 	}
-	greeting := "Rollback Confirmed Change: Backing up current running config to flash:archive-Feb-15-%s-%d\n\n" +
+	greeting := "Rollback Confirmed Change: Backing up current running config to flash:archive-Feb--5-%s-%d\n\n" +
 		"Enter configuration commands, one per line.  End with CNTL/Z.\n"
 	start(fmt.Sprintf(greeting, "15-56-38.517", 0))
-	want := "Time configured(or reconfigured): 15:56:38 UTC Sun Feb 15 2026\nTimer type: absolute timer\nTimer value: 5 min\nUser: admin\n"
+	want := "Time configured(or reconfigured): 15:56:38 UTC Thu Feb 5 2026\nTimer type: absolute timer\nTimer value: 5 min\nUser: admin\n"
 	if d := cmp.Diff(want, c.out("show archive config rollback timer")); d != "" {
 		t.Errorf("timer (-want +got):\n%s", d)
 	}

@@ -2,6 +2,7 @@ package iosxe
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -31,8 +32,10 @@ func (x *cli) enterTimed(minutes int) answer {
 		return answer{text: "%Rollback Confirmed Change already pending\n", refused: true}
 	}
 	now := d.clock.Now()
-	// Name of the file as in public captures: "flash:archive-Feb-15-15-56-38.517-1".
-	file := fmt.Sprintf("%s-%s-%d", d.running.archive.path, now.UTC().Format("Jan-_2-15-04-05.000"), d.backups)
+	// Names of files in public captures: "flash:archive-Feb-15-15-56-38.517-1",
+	// "bootflash:/Backup/backup-May--4-13-16-19.360-0".
+	at := strings.ReplaceAll(now.UTC().Format("Jan-_2-15-04-05.000"), " ", "-")
+	file := fmt.Sprintf("%s-%s-%d", d.running.archive.path, at, d.backups)
 	d.backups++
 	d.revert = &revert{before: d.running, file: file, user: x.user}
 	d.arm(minutes, x.ignoreTimer)
