@@ -66,6 +66,13 @@ func filterFamily(rules []models.Rule) (int, string) {
 		}
 		fam = f
 	}
+	seen := make(map[string]bool)
+	for _, e := range aclEntries(rules, fam) {
+		if seen[e] {
+			return 0, fmt.Sprintf("the filter says %q twice, and an access list has an entry once; leave it out where it comes later: an earlier rule decides already", e)
+		}
+		seen[e] = true
+	}
 	return fam, ""
 }
 
@@ -317,6 +324,11 @@ var servicePorts = map[string]map[string]uint16{
 func parsePort(w string, names map[string]uint16) (uint16, bool) {
 	if n, ok := names[w]; ok {
 		return n, true
+	}
+	for _, others := range servicePorts { // a name means one number
+		if n, ok := others[w]; ok {
+			return n, true
+		}
 	}
 	n, err := strconv.ParseUint(w, 10, 16)
 	return uint16(n), err == nil

@@ -34,7 +34,7 @@ const descriptionPrefix = "spanctl "
 // with what "revert timer" says before it, and the end of a rollback. The wording of
 // the last two is that of public texts [rcc], never seen by us.
 const (
-	acceptEnter    = `^(Rollback Confirmed Change: Backing up current running config to \S+\s+)?Enter configuration commands, one per line\. {1,2}End with CNTL/Z\.$`
+	acceptEnter    = `^(Rollback Confirmed Change: Backing up current running config to [^\n]+\s+)?Enter configuration commands, one per line\. {1,2}End with CNTL/Z\.$`
 	acceptRollback = `(?s)^(Rollback Confirmed Change: Rolling to: ?\S+.*|.*\s)?Rollback Done$`
 )
 

@@ -328,6 +328,11 @@ func TestRefused(t *testing.T) {
 		}, "filter there", false},
 		{"filter of both versions", include(models.Match{Proto: "tcp"}), "add src: 0.0.0.0/0 or src: ::/0", false},
 		{"exclusions only", exclude(models.Match{Proto: "icmp"}), "end the filter with include", false},
+		{"said twice", func(s *models.Session) {
+			include(models.Match{Proto: "udp", Src: pfx("10.0.0.0/8")})(s)
+			exclude(models.Match{Proto: "icmp"})(s)
+			include(models.Match{Proto: "udp", Src: pfx("10.0.0.0/8")})(s)
+		}, "twice", false},
 		{"ports of SCTP", include(models.Match{Proto: "sctp", Src: pfx("10.0.0.0/8"), Dport: []models.Range{models.One(1)}}), "leave the ports out", false},
 		{"VLAN match", include(models.Match{Src: pfx("10.0.0.0/8"), VLANs: []models.Range{models.One(10)}}), "filter by addresses", true},
 		{"sample", func(s *models.Session) { s.SampleOneIn = 10 }, "every frame", true},
