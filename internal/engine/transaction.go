@@ -42,6 +42,9 @@ func (tx *transaction) forward(ctx context.Context) error {
 		}
 	}
 	if tx.run.hold > 0 {
+		if !tx.run.e.c.Now().Before(tx.run.until) {
+			return tx.back(ctx, fmt.Errorf("the time to confirm was up before the run was done: give --confirm more than %s", tx.run.hold))
+		}
 		return nil
 	}
 	return tx.confirm(ctx)
