@@ -92,6 +92,7 @@ type bed struct {
 	sw    *fabric.Switch
 	hosts map[string]*fabric.Host
 	clock *peer.ManualClock
+	dial  func(ctx context.Context, enable ssh.Secret) (transport.Conn, error)
 }
 
 // startSwitch makes a switch, and SSH on loopback.
@@ -131,14 +132,12 @@ func startSwitch(t testing.TB, edits ...func(*peer.Options)) *bed {
 	t.Cleanup(func() { stop(); dev.Close(); wg.Wait() })
 	keys, err := ssh.NewHostKeys(ssh.AcceptNew, filepath.Join(t.TempDir(), "known_hosts"))
 	must(err)
-	secret := func(s string) func(context.Context) (string, error) {
-		return func(context.Context) (string, error) { return s, nil }
-	}
-	dial := func(ctx context.Context) (transport.Conn, error) {
-		return ssh.Dial(ctx, ssh.Options{Device: "sw1", Profile: iosxe.Dialect{}.Profile(), EnableSecret: secret("more"), Endpoint: ssh.Endpoint{
+	dialWith := func(ctx context.Context, enable ssh.Secret) (transport.Conn, error) {
+		return ssh.Dial(ctx, ssh.Options{Device: "sw1", Profile: iosxe.Dialect{}.Profile(), EnableSecret: enable, Endpoint: ssh.Endpoint{
 			Address: l.Addr().String(), User: "admin", HostKeys: keys, Auth: ssh.Auth{Password: secret("right")},
 		}})
 	}
+	dial := func(ctx context.Context) (transport.Conn, error) { return dialWith(ctx, secret("more")) }
 	fault := func(line string, a peer.Fault) {
 		t.Helper()
 		if line != "" {
@@ -147,7 +146,7 @@ func startSwitch(t testing.TB, edits ...func(*peer.Options)) *bed {
 		a.Times = 1
 		must(dev.SetFaults(peer.FaultSpec{Lines: []peer.Fault{a}}))
 	}
-	b := &bed{dev: dev, sw: sw, hosts: hosts, clock: clock}
+	b := &bed{dev: dev, sw: sw, hosts: hosts, clock: clock, dial: dialWith}
 	b.Peer = &drivertest.Peer{
 		Device:  "sw1",
 		Ports:   drivertest.Ports{Sources: ports(1, 4), Destinations: ports(5, 6), LAG: "Port-channel1", VLAN: 10, RemoteVLAN: 900, Tunnel: tunnel},
@@ -177,6 +176,10 @@ func startSwitch(t testing.TB, edits ...func(*peer.Options)) *bed {
 		},
 	}
 	return b
+}
+
+func secret(s string) ssh.Secret {
+	return func(context.Context) (string, error) { return s, nil }
 }
 
 // truth puts the switch's own view into the words of the suite. Filters are those
