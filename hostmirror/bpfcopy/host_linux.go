@@ -31,8 +31,8 @@ type Host struct {
 }
 
 // Open opens a network namespace. It changes nothing but making the folder for pins.
-// It needs CAP_BPF and CAP_NET_ADMIN, and CAP_SYS_ADMIN for another namespace than the
-// current one.
+// To look and to change needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and CAP_SYS_ADMIN
+// to enter the namespace, even the current one.
 func Open(o Options) (_ *Host, err error) {
 	if err := o.Validate(); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 )
 
 // slots is the number of counters of a port and direction: twice the sessions, so that
@@ -68,6 +69,9 @@ func load(t *Tables, c config, counters, truncation *ebpf.Map) (_ *loaded, err e
 		}
 		made = append(made, m)
 	}
+	if err := mayLoop(); err != nil {
+		return nil, err
+	}
 	fds := mapFDs{
 		tables: made[0].FD(), classes: made[1].FD(), scratch: made[2].FD(),
 		counters: counters.FD(), truncation: truncation.FD(),
@@ -77,6 +81,23 @@ func load(t *Tables, c config, counters, truncation *ebpf.Map) (_ *loaded, err e
 		return nil, err
 	}
 	return &loaded{prog: prog, tables: made[0]}, nil
+}
+
+// mayLoop tells whether the verifier trusts this thread with loops. Without CAP_PERFMON
+// it also walks the ways that a processor takes when it guesses wrongly, out of the end
+// of a loop into it again: seen on 6.18, it then gives up, after half a minute at worst.
+func mayLoop() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return fmt.Errorf("capabilities: %w", err)
+	}
+	for _, c := range []uint{unix.CAP_PERFMON, unix.CAP_SYS_ADMIN} {
+		if data[c/32].Effective&(1<<(c%32)) != 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("a program with loops needs CAP_PERFMON, beside CAP_BPF and CAP_NET_ADMIN: %w", unix.EPERM)
 }
 
 func newProgram(name string, ins asm.Instructions) (*ebpf.Program, error) {
