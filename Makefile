@@ -29,7 +29,7 @@ bench: ## the figures of the README, compared within one run
 	go test -run "^$$" -bench . -benchtime 1x -timeout 30m ./models/plan ./internal/store ./drivers/transport/ssh ./drivers/peers/fabric ./cmd/spanctl
 
 kernel-lab: ## hostmirror's tests on a distribution kernel in a virtual machine
-	CGO_ENABLED=0 go test -count=1 -timeout 5m -exec "$(CURDIR)/hostmirror/kernellab/run.sh" ./hostmirror/...
+	CGO_ENABLED=0 go test -count=1 -p 1 -timeout 15m -exec "$(CURDIR)/hostmirror/kernellab/run.sh" ./hostmirror/...
 
 packages: ## what the tests need from Debian; needs root
 	.ci/packages
