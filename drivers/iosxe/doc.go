@@ -47,7 +47,11 @@
 //     the other version are then not copied [fspan].
 //   - ERSPAN copies are cut at "mtu", whose default of 1464 on routers is 1500 less
 //     the outer IP, GRE and ERSPAN headers: it counts the bytes of the copied frame.
-//     9000 is the default of Catalysts and keeps every frame whole [cg9300].
+//     9000 is the default of Catalysts and keeps every frame whole [cg9300]; a router
+//     is told it.
+//   - What a session of strangers has beyond the model is kept in Session.Extra, so
+//     that it is put back as it was where it was adopted. Only the form of a local
+//     session is not: it is that of the model of the switch.
 //   - Nothing is written to the startup configuration: a reload ends a mirror, and
 //     drift then shows it.
 package iosxe

@@ -327,6 +327,11 @@ interface Vlan10
 	if d := cmp.Diff(want, st, cmpAddr); d != "" {
 		t.Errorf("state (-want +got):\n%s", d)
 	}
+	for _, mode := range []string{"transparent", "off"} {
+		if d := cmp.Diff(map[uint16]models.VLAN{1: {}}, parse(t, "vtp mode "+mode+"\n").VLANs); d != "" {
+			t.Errorf("VTP %s (-want +got):\n%s", mode, d)
+		}
+	}
 	// A VTP server keeps its VLANs to itself.
 	if st := parse(t, "vtp domain x\n"); st.VLANs != nil {
 		t.Errorf("without VLANs in the configuration: %v; want unknown", st.VLANs)

@@ -298,6 +298,47 @@ func TestStrangersAccessList(t *testing.T) {
 	}
 }
 
+// TestStrangersPutBack: what strangers have, once taken away, can be put back byte
+// for byte.
+func TestStrangersPutBack(t *testing.T) {
+	dev, _ := newDevice(t, ports(1, 16), strings.TrimPrefix(startup, "\nvtp mode transparent")+`
+ mtu 1000
+ ip ttl 9
+monitor session 8 source remote vlan 900
+monitor session 8 destination interface Gi1/0/8 ingress untagged vlan 10
+monitor session 9 type erspan-destination
+ no shutdown
+ destination interface Gi1/0/9
+ source
+  erspan-id 9
+  ip address 198.51.100.1
+monitor session 10 source vlan 10 rx
+monitor session 10 filter ip access-group nowhere
+monitor session 10 destination remote vlan 900
+`)
+	first := dev.RunningConfig()
+	sessions := seen(t, dev).Sessions
+	if len(sessions) != 6 {
+		t.Errorf("%d sessions; want 6", len(sessions))
+	}
+	for _, s := range sessions {
+		s := s.Normalize()
+		if err := dev.Configure(editLines(t, models.Facts{}, models.Change{Op: models.Delete, Before: &s})...); err != nil {
+			t.Fatal(err)
+		}
+		if dev.RunningConfig() == first {
+			t.Errorf("session %d is still there", s.Number)
+		}
+		lines := editLines(t, models.Facts{}, models.Change{Op: models.Create, After: &s})
+		if err := dev.Configure(lines...); err != nil {
+			t.Fatalf("session %d: %v\n%s", s.Number, err, strings.Join(lines, "\n"))
+		}
+		if d := cmp.Diff(first, dev.RunningConfig()); d != "" {
+			t.Errorf("session %d is not what it was (-before +after):\n%s", s.Number, d)
+		}
+	}
+}
+
 // TestRouter: the form of routers is chosen by what the device says of itself, and
 // reads back.
 func TestRouter(t *testing.T) {

@@ -156,11 +156,11 @@ func (w *writer) create(s models.Session) {
 	w.n = s.Number
 	x, _ := splitExtra(s)
 	w.filterList(s)
-	w.verbatim(x.lists)
+	w.verbatim(x.lists, 0)
 	switch {
 	case x.head != "":
 		w.line("%s", x.head)
-		w.verbatim(x.block)
+		w.verbatim(x.block, 1)
 		w.line("exit")
 	case s.Destination.Kind == models.DestinationERSPAN:
 		w.line("monitor session %d type %s", s.Number, erspanSource)
@@ -246,11 +246,12 @@ func (w *writer) erspan(s models.Session, x extra) {
 	if t.DSCP > 0 {
 		w.line("  %s dscp %d", ip, t.DSCP)
 	}
-	mtu := s.TruncateTo
-	if mtu == 0 {
-		mtu = wholeMTU // a router's default cuts full-size frames
+	switch {
+	case s.TruncateTo > 0:
+		w.line("  mtu %d", s.TruncateTo)
+	case w.router():
+		w.line("  mtu %d", wholeMTU) // its default cuts full-size frames
 	}
-	w.line("  mtu %d", mtu)
 	if t.VRF != "" {
 		w.line("  vrf %s", t.VRF)
 	}
@@ -272,23 +273,22 @@ func (w *writer) on(s models.Session) {
 	w.line("exit")
 }
 
-// verbatim writes lines as the device showed them, and leaves modes as their indent
-// shrinks.
-func (w *writer) verbatim(lines []string) {
-	depth := 0
-	for _, l := range lines {
-		n := len(l) - len(strings.TrimLeft(l, " "))
+// verbatim writes lines as the device showed them, leaves modes as their indent
+// shrinks, and in the end all but the mode whose lines are indented by base.
+func (w *writer) verbatim(lines []string, base int) {
+	depth := base
+	to := func(n int) {
 		for ; depth > n; depth-- {
 			w.line("%sexit", strings.Repeat(" ", depth-1))
 		}
+	}
+	for _, l := range lines {
+		n := len(l) - len(strings.TrimLeft(l, " "))
+		to(n)
 		depth = n
 		w.line("%s", l)
 	}
-	if depth > 1 || depth == 1 && len(lines) > 0 && !strings.HasPrefix(lines[0], " ") {
-		for ; depth > 0; depth-- {
-			w.line("%sexit", strings.Repeat(" ", depth-1))
-		}
-	}
+	to(base)
 }
 
 func (w *writer) delete(s models.Session) {

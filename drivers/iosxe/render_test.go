@@ -130,7 +130,18 @@ monitor session 3 destination interface GigabitEthernet1/0/48`},
 monitor session 3 source interface GigabitEthernet1/0/1 rx
 monitor session 3 filter ip access-group CORP
 monitor session 3 destination interface GigabitEthernet1/0/48`},
-		{"ERSPAN keeps frames whole", create(want(toERSPAN(func(*models.Tunnel) {}))), catalyst, `
+		{"ERSPAN", create(want(toERSPAN(func(*models.Tunnel) {}))), catalyst, `
+monitor session 3 type erspan-source
+ description spanctl ids-dmz
+ source interface GigabitEthernet1/0/1 rx
+ destination
+  erspan-id 101
+  ip address 10.0.0.9
+  origin ip address 10.0.0.1
+ exit
+ no shutdown
+exit`},
+		{"a router's ERSPAN would cut frames", create(want(toERSPAN(func(*models.Tunnel) {}))), router, `
 monitor session 3 type erspan-source
  description spanctl ids-dmz
  source interface GigabitEthernet1/0/1 rx
@@ -171,7 +182,6 @@ monitor session 3 type erspan-source
   erspan-id 101
   ipv6 address 2001:db8::9
   origin ipv6 address 2001:db8::1
-  mtu 9000
  exit
  no shutdown
 exit`},
@@ -216,6 +226,14 @@ monitor session 3 type erspan-source
   origin ip address 10.0.0.1
   mtu 1464
   ip prec 3
+ exit
+exit`},
+		{"put back a type outside of the model that ends deep", create(&models.Session{Number: 3, Sources: []models.Source{{Kind: models.SourceOther, Name: "erspan-destination"}},
+			Extra: []string{"monitor session 3 type erspan-destination", " no shutdown", " source", "  erspan-id 1"}}), catalyst, `
+monitor session 3 type erspan-destination
+ no shutdown
+ source
+  erspan-id 1
  exit
 exit`},
 		{"put back a type outside of the model", create(&models.Session{Number: 3, Sources: []models.Source{{Kind: models.SourceOther, Name: "erspan-destination"}}, Destination: toPorts(gi(48)),
