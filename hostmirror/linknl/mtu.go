@@ -131,8 +131,8 @@ func (f Fate) String() string {
 // the given MTU. tagged is set when the frames can carry an 802.1Q tag.
 //
 // ERSPAN cuts what is longer than its MTU allows, whatever the underlay. What then
-// does not fit is fragmented over IPv4, and by VXLAN over IPv6. GRE and ERSPAN over
-// IPv6 know no fragments and no ignore-df: the kernel drops the copy and blames the
+// does not fit is fragmented over IPv4. Over IPv6 there are no fragments: VXLAN drops
+// the copy, and GRE and ERSPAN, which have no ignore-df there, drop it and blame the
 // production packet, so that only a wide enough route or, for ERSPAN, an MTU of at
 // most FitMTU keeps production unharmed. A VLAN or a dummy has no route: underlay is
 // the MTU of the VLAN's lower link.
@@ -156,11 +156,32 @@ func (s Spec) Fate(sourceMTU, underlay int, tagged bool) Fate {
 	switch {
 	case frame+s.Overhead() <= underlay:
 		return fate
-	case s.V6() && s.Kind != VXLAN:
+	case s.V6() && s.Kind == VXLAN:
+		return Lost
+	case s.V6():
 		return Harmful
 	case fate == Whole:
 		return Fragmented
 	default: // in pieces, and cut as well
 		return Truncated
+	}
+}
+
+// PassesErrors reports whether the kernel answers the senders of mirrored packets with
+// "host unreachable" when the way to the collector does not carry the copies: once for
+// each ICMP "destination unreachable" (network, host, protocol, prohibited) that a
+// copy gets from a router or the collector. It concerns packets mirrored on egress,
+// which have a route by then; those mirrored on ingress have none, and stay
+// unharmed. Safe are VXLAN, and ERSPAN II and III over IPv4, whose link the kernel
+// does not find by such an error. (err_count in net/ipv4/ip_tunnel.c and
+// net/ipv6/ip6_tunnel.c; seen on 6.1.)
+func (s Spec) PassesErrors() bool {
+	switch s.Kind {
+	case GRETap, ERSPAN1:
+		return true
+	case ERSPAN2, ERSPAN3:
+		return s.V6()
+	default:
+		return false
 	}
 }

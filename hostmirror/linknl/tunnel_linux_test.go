@@ -19,22 +19,27 @@ var (
 	inMAC        = []byte{0x02, 0, 0, 0, 0, 0x02}
 )
 
-// sent is what goes into each tunnel, one after the other.
+// sent is a frame that goes into a tunnel.
 type sent struct {
 	name string
 	vlan uint16
 	data []byte
 }
 
-func sentFrames() []sent {
+// sentInto gives what goes into a tunnel, one after the other.
+func sentInto(s Spec) []sent {
 	other := kerneltest.TestFrame(inMAC, "other", 0, 100)
-	return []sent{
+	all := []sent{
+		{"short", 0, udpFrame(inMAC, inSrc, inDst, 0, 0x20, 64)},
 		{"IPv4", 0, udpFrame(inMAC, inSrc, inDst, 0, 0x90, 100)},
 		{"IPv4 in VLAN 100", 100, udpFrame(inMAC, inSrc, inDst, 3<<13|100, 0, 100)},
 		{"no IP", 0, other},
 		{"full size in VLAN 4094", 4094, udpFrame(inMAC, inSrc, inDst, 4094, 0, 1518)},
 		{"full size", 0, udpFrame(inMAC, inSrc, inDst, 0, 0x48, 1514)},
 	}
+	return slices.DeleteFunc(all, func(f sent) bool {
+		return len(f.data) > s.MTU+ethernetHeader // the socket refuses it; see TestTruncation
+	})
 }
 
 // wanted is what the tunnel puts around the frame that is the n-th of its link.
@@ -103,9 +108,7 @@ func TestTunnelsOnKernel(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := h.create(t, tt.Spec)
 			defer h.remove(t, l)
-			frames := slices.DeleteFunc(sentFrames(), func(f sent) bool {
-				return len(f.data) > tt.MTU+ethernetHeader // the socket refuses them; see TestTruncation
-			})
+			frames := sentInto(tt.Spec)
 			for _, f := range frames {
 				h.Send(tt.Name, f.data, 1)
 			}
