@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	goccy "github.com/goccy/go-yaml"
@@ -104,6 +105,9 @@ func syntaxError(text []byte, err error) (line, col int, msg string) {
 		}
 	}
 	msg = fmt.Sprintf("not YAML: %s", msg)
+	if strings.Contains(msg, "exceeded max depth") {
+		return line, col, msg // the other library follows any depth, for gigabytes of memory
+	}
 	_, perr := parser.ParseBytes(text, 0)
 	var se goccy.Error
 	if errors.As(perr, &se) && se.GetToken() != nil && se.GetToken().Position != nil {

@@ -97,6 +97,7 @@ spec:
 		{"no expiry", strings.Replace(good, "  expires: 1h\n", "", 1), []string{"FILE:5:3: intent a: spec.expires: is missing"}},
 		{"two destinations", strings.Replace(good, "{sensor: s}", "{sensor: s, gre: {address: 192.0.2.1}}", 1), []string{
 			"FILE:6:16: intent a: spec.destination: has 2 destinations…"}},
+		{"nested beyond measure", "a: " + strings.Repeat("[", 10001), []string{"FILE:1:1: not YAML: exceeded max depth of 10000"}},
 		{"not YAML in the second document", good + "---\na: [\n", []string{"FILE:9:4: not YAML: sequence end token ']' not found"}},
 	}
 	for _, tt := range tests {
