@@ -262,10 +262,22 @@ func (h *Host) setFilter(p place, handle uint32, prog *ebpf.Program) error {
 	return nil
 }
 
+// attachTCX attaches at the head, or right behind our program that cuts.
 func (h *Host) attachTCX(p place, prog *ebpf.Program) error {
+	anchor := link.Head()
+	if p.role == roleTx {
+		cut := &installed{place: place{p.ifindex, roleCut}}
+		if err := h.findLink(cut); err != nil {
+			return err
+		}
+		defer cut.close()
+		if cut.attached() && len(cut.problems) == 0 {
+			anchor = link.AfterLink(cut.link)
+		}
+	}
 	return h.within(func() error {
 		l, err := link.AttachTCX(link.TCXOptions{
-			Interface: p.ifindex, Program: prog, Attach: p.role.attachType(), Anchor: link.Head(),
+			Interface: p.ifindex, Program: prog, Attach: p.role.attachType(), Anchor: anchor,
 		})
 		if err != nil {
 			return err

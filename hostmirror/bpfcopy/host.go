@@ -36,12 +36,12 @@ func (m Method) String() string {
 // objects by name.
 const DefaultPins = "/sys/fs/bpf/spanctl"
 
-// Priorities of our filters where there is no tcx: one for programs that copy, one for
-// those that cut. A priority belongs to one classifier, so these are not the one of
-// filters that other packages of this module make.
+// Priorities of our filters where there is no tcx: of programs that cut, and of those
+// that copy, behind them. A priority belongs to one classifier, so these are not those
+// of filters that other packages of this module make.
 const (
-	FilterPriority   = 21329
-	TruncatePriority = 21330
+	TruncatePriority = 21329
+	FilterPriority   = 21330
 )
 
 // Options say where to work.

@@ -704,28 +704,112 @@ func TestLargeSends(t *testing.T) {
 		b.apply(h, "r0", models.Rx, b.session("whole", "m0"), cut)
 		b.left.Run("ip address add 10.9.0.1/24 dev s0")
 		b.right.Run("ip address add 10.9.0.2/24 dev d0")
-		whole, short := record(t, b.sensor, "c0"), record(t, b.sensor, "c1")
+		whole, short := record(t, b.sensor, "c0", 6, 5000), record(t, b.sensor, "c1", 6, 5000)
 
 		const size = 4 << 20
 		if got := transfer(t, b.left, b.right, "10.9.0.2:5000", size); got != size {
 			t.Errorf("production got %d bytes, want %d", got, size)
 		}
-		payload, largest, frames := whole()
+		copies, payload, largest := whole(), 0, 0
+		for _, f := range copies {
+			payload += f.size - 34 - int(f.head[46]>>4)*4
+			largest = max(largest, f.size)
+		}
 		if payload < size {
 			t.Errorf("copies hold %d bytes of payload, want %d", payload, size)
 		}
 		if largest <= 1514 {
 			t.Errorf("largest copy has %d bytes, want a large send", largest)
 		}
-		if _, largest, n := short(); largest != 128 || n != frames {
-			t.Errorf("%d cut copies, the largest of %d bytes; want %d of 128", n, largest, frames)
+		cuts := short()
+		for _, f := range cuts {
+			if f.size > 128 {
+				t.Fatalf("a cut copy of %d bytes, want at most 128", f.size)
+			}
+		}
+		if len(cuts) != len(copies) {
+			t.Errorf("%d cut copies, want %d", len(cuts), len(copies))
 		}
 	})
 }
 
-// record collects TCP frames that a device receives: bytes of payload to port 5000,
-// the largest frame, and their number.
-func record(t *testing.T, ns *kerneltest.NS, dev string) func() (payload, largest, frames int) {
+// A copy that is cut and then wrapped into a tunnel is not cut again on the port that the
+// tunnel leaves by, although others are cut there.
+func TestTruncationBeforeTunnel(t *testing.T) {
+	eachMethod(t, func(t *testing.T, m Method) {
+		b := newBed(t)
+		h := b.open(m)
+		b.host.Run("ip address add 192.0.2.1/24 dev m1")
+		b.host.Run("ip neighbour add 192.0.2.2 lladdr 02:00:00:00:00:09 dev m1")
+		_, err := b.host.Command("ip", strings.Fields("link add vx0 type vxlan id 5 remote 192.0.2.2 dstport 4789 dev m1")...)
+		require.Need(t, "vxlan", err == nil, fmt.Sprint("a tunnel behind a copy: ", err))
+		b.host.Up("vx0")
+		tunnel, other := b.session("tunnel", "vx0"), b.session("other", "m1")
+		tunnel.TruncateTo, other.TruncateTo = 100, 80
+		b.apply(h, "r1", models.Rx, other)
+		b.apply(h, "r0", models.Rx, tunnel)
+		outer, plain := record(t, b.sensor, "c1", 17, 4789), b.sensor.Capture("c1")
+		b.send("left", "x", 0, 500, 10)
+		b.send("right", "y", 0, 500, 10)
+		count(t, plain, "c1", "y", 10)
+		for _, f := range plain.Received("y") {
+			if len(f.Data) != 80 {
+				t.Errorf("a cut copy of %d bytes, want 80", len(f.Data))
+			}
+		}
+		frames := outer()
+		if len(frames) != 10 {
+			t.Errorf("%d copies in the tunnel, want 10", len(frames))
+		}
+		for _, f := range frames {
+			if f.size != 50+100 {
+				t.Errorf("a tunnel's frame of %d bytes, want 150", f.size)
+			}
+		}
+	})
+}
+
+// What a port sends is cut there first and then mirrored, whichever was asked for first.
+func TestTruncationBeforeCopies(t *testing.T) {
+	eachMethod(t, func(t *testing.T, m Method) {
+		for _, first := range []string{"cut", "copy"} {
+			t.Run(first+" first", func(t *testing.T) {
+				b := newBed(t)
+				h := b.open(m)
+				cut := b.session("cut", "m0")
+				cut.TruncateTo = 100
+				steps := []func(){
+					func() { b.apply(h, "r0", models.Rx, cut) },
+					func() { b.apply(h, "m0", models.Tx, b.session("copy", "m1")) },
+				}
+				if first == "copy" {
+					slices.Reverse(steps)
+				}
+				for _, step := range steps {
+					step()
+				}
+				c1 := b.sensor.Capture("c1")
+				b.send("left", "x", 0, 500, 10)
+				count(t, c1, "c1", "x", 10)
+				for _, f := range c1.Received("x") {
+					if len(f.Data) != 100 {
+						t.Errorf("a copy of %d bytes, want 100", len(f.Data))
+					}
+				}
+			})
+		}
+	})
+}
+
+// seen is a frame as a device received it, up to 128 bytes of it.
+type seen struct {
+	head []byte
+	size int
+}
+
+// record collects IPv4 frames of a protocol to a port that a device receives, and gives
+// those that have come once there is silence.
+func record(t *testing.T, ns *kerneltest.NS, dev string, proto byte, port uint16) func() []seen {
 	t.Helper()
 	fd := -1
 	index := ns.Index(dev)
@@ -744,7 +828,8 @@ func record(t *testing.T, ns *kerneltest.NS, dev string) func() (payload, larges
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Close(fd) })
-	return func() (payload, largest, frames int) {
+	return func() []seen {
+		var out []seen
 		buf := make([]byte, 1<<17)
 		for idle := 0; idle < 20; {
 			n, err := unix.Read(fd, buf)
@@ -756,14 +841,11 @@ func record(t *testing.T, ns *kerneltest.NS, dev string) func() (payload, larges
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n < 54 || buf[12] != 8 || buf[13] != 0 || buf[23] != 6 || binary.BigEndian.Uint16(buf[36:]) != 5000 {
-				continue
+			if n >= 54 && buf[12] == 8 && buf[13] == 0 && buf[23] == proto && binary.BigEndian.Uint16(buf[36:]) == port {
+				out = append(out, seen{slices.Clone(buf[:min(n, 128)]), n})
 			}
-			frames++
-			largest = max(largest, n)
-			payload += n - 34 - int(buf[46]>>4)*4
 		}
-		return payload, largest, frames
+		return out
 	}
 }
 

@@ -31,12 +31,10 @@ const (
 	sSport   = 96  // u32
 	sDport   = 100 // u32
 	sAt      = 104 // u32: offset of the header that is looked at
-	sOuterTo = 108 // u32: what truncation was set to before us: interface,
-	sOuterN  = 112 // u32: bytes
-	sTagged  = 116 // u32: the VLAN is known
-	sSrc     = 120 // u64 high, u64 low
-	sDst     = 136
-	sSize    = 152
+	sTagged  = 108 // u32: the VLAN is known
+	sSrc     = 112 // u64 high, u64 low
+	sDst     = 128
+	sSize    = 144
 )
 
 // The counters map: an element per processor and session, and behind them one whose
@@ -49,7 +47,8 @@ const (
 )
 
 // The truncation map: one element per processor, that says how the frame which is
-// being copied at this moment is to be cut, and on which interface.
+// being copied at this moment is to be cut, and on which interface. The program there
+// that cuts runs before our others, which may make copies of the copy and set this anew.
 const (
 	tIfindex = 0
 	tBytes   = 4
@@ -277,8 +276,6 @@ func (e *emitter) copies() {
 	if e.truncates() {
 		e.single(e.m.truncation, "finish")
 		e.emit(
-			asm.LoadMem(asm.R1, asm.R0, tIfindex, asm.Word), store32(sOuterTo, asm.R1),
-			asm.LoadMem(asm.R1, asm.R0, tBytes, asm.Word), store32(sOuterN, asm.R1),
 			load32(asm.R1, sTo), asm.StoreMem(asm.R0, tIfindex, asm.R1, asm.Word),
 			load32(asm.R1, sKeep), asm.StoreMem(asm.R0, tBytes, asm.R1, asm.Word),
 		)
@@ -296,10 +293,7 @@ func (e *emitter) copies() {
 	)
 	if e.truncates() {
 		e.single(e.m.truncation, "finish")
-		e.emit(
-			load32(asm.R1, sOuterTo), asm.StoreMem(asm.R0, tIfindex, asm.R1, asm.Word),
-			load32(asm.R1, sOuterN), asm.StoreMem(asm.R0, tBytes, asm.R1, asm.Word),
-		)
+		e.emit(asm.StoreImm(asm.R0, tIfindex, 0, asm.Word))
 	}
 	e.element(e.m.counters, sSlot, "finish")
 	e.emit(
