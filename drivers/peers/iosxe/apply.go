@@ -39,7 +39,7 @@ func (c *config) fabricConfig(o *Options) fabric.Config {
 		switch {
 		case isLAG(name):
 			fc.LAGs[name] = p.fabric()
-		case isFront(name) && slices.Contains(o.Switch.Ports(), name):
+		case isFront(name):
 			pc := p.fabric()
 			if p.group != 0 && claimed[name] == 0 {
 				pc.LAG = lagName(p.group)

@@ -201,12 +201,29 @@ func (x *cli) configure(line string, toks []token) answer {
 	before := x.modes
 	if global {
 		x.modes = x.modes[:1:1]
+	} else if gone := x.vanished(); gone != "" {
+		return refusef("%s does not exist any more", gone) // unverified
 	}
 	out := x.change(func(c *config) answer { return run.(configFunc)(x, c, a) })
 	if out.refused {
 		x.modes = before
 	}
 	return out
+}
+
+// vanished names what the current mode is about if another terminal, or a revert, has
+// removed it meanwhile; "" if it is there. Modes of sessions look for themselves.
+func (x *cli) vanished() string {
+	m := x.mode()
+	for _, p := range m.ports {
+		if !x.exists(p) {
+			return "Interface " + p
+		}
+	}
+	if m.list.name != "" && x.target().acls[m.list] == nil {
+		return "Access list " + m.list.name
+	}
+	return ""
 }
 
 // change runs f on a copy of the configuration and puts that in force.

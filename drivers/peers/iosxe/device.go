@@ -88,7 +88,7 @@ type Device struct {
 	faults  faults
 }
 
-// stamp is when and by whom something was done; the zero value is never.
+// stamp is when and by whom something was done; by nobody means never.
 type stamp struct {
 	at time.Time
 	by string
@@ -120,7 +120,6 @@ func New(o Options) (*Device, error) {
 	if err := d.activate(c, ""); err != nil {
 		return nil, fmt.Errorf("iosxe: %s: startup configuration: %w", o.Hostname, err)
 	}
-	d.changed = stamp{}
 	if o.StartupConfig != "" {
 		d.startup = d.configText()
 	}

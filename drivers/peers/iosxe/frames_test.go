@@ -109,9 +109,21 @@ func TestAccessListFilter(t *testing.T) {
 			t.Errorf("to 10.0.0.%d port %d: %d copies, want %d", tt.dst, tt.port, got, tt.want)
 		}
 	}
-	c.ok("ip access-list extended WEB", "no 20", "20 permit udp any 10.0.0.8 0.0.0.7 range 81 90")
+	c.ok("ip access-list extended WEB", "no 20") // what no line permits is denied
+	if got := l.send(t, "h1", udp(9, 1, 81, 0, 50))["h8"]; got != 0 {
+		t.Error("a frame that no line is about was copied")
+	}
+	c.ok("20 permit udp any 10.0.0.8 0.0.0.7 range 81 90")
 	if got := l.send(t, "h1", udp(9, 1, 81, 0, 50))["h8"]; got != 1 {
 		t.Errorf("after the change of the list: %d copies", got)
+	}
+}
+
+func TestFilterWithoutList(t *testing.T) {
+	l := newLab(t, nil)
+	login(t, l.addr).config().ok("monitor session 1 source interface Gi1/0/1 rx", "monitor session 1 destination interface Gi1/0/8", "monitor session 1 filter ip access-group NOBODY")
+	if got := l.send(t, "h1", udp(9, 1, 80, 0, 50))["h8"]; got != 0 {
+		t.Error("a list that does not exist lets frames through")
 	}
 }
 
@@ -223,7 +235,18 @@ func TestERSPAN(t *testing.T) {
 		t.Error("a session that is shut copied a frame")
 	}
 	// Mandatory lines: without one of them nothing is programmed.
-	c.ok("no shutdown", "destination", "no origin ip address")
+	programmed := func() string {
+		t.Helper()
+		return c.out("do show platform software fed switch active monitor 0 | include Enable|Prog|Mand")
+	}
+	c.ok("no shutdown", "destination")
+	if got := programmed(); got != "  ERSPAN Enable        : 1\n  ERSPAN Hw Programmed : 1\n  ERSPAN Mandatory Cfg : 1\n" {
+		t.Errorf("hardware of a session that runs:\n%s", got)
+	}
+	c.ok("no origin ip address")
+	if got := programmed(); got != "  ERSPAN Enable        : 1\n  ERSPAN Hw Programmed : 0\n  ERSPAN Mandatory Cfg : 0\n" {
+		t.Errorf("hardware of a session without origin:\n%s", got)
+	}
 	if got := copies(); len(got) != 0 {
 		t.Error("a session without origin copied a frame")
 	}

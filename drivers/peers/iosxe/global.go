@@ -175,7 +175,7 @@ func newBlockGrammar(patterns []string) *grammar {
 	for _, p := range patterns {
 		edit := func(negative string) configFunc {
 			return func(x *cli, c *config, a args) answer {
-				b := c.blocks[x.mode().block]
+				b := block{x.mode().form, c.blocks[x.mode().block].lines}
 				text := lineOf(p, a)
 				first := strings.Join(fixedWords(p), " ")
 				b.lines = slices.DeleteFunc(slices.Clone(b.lines), func(l string) bool {

@@ -141,6 +141,16 @@ System Serial Number               : 9ABC
 			t.Errorf("%s (-want +got):\n%s", tt.line, d)
 		}
 	}
+	// The port of a session that is shut is an ordinary one.
+	must(t, l.device.Configure("monitor session 6 type erspan-destination", "destination interface Gi1/0/6"))
+	status := func() string { t.Helper(); return c.out("show interfaces status | include ^Gi1/0/6") }
+	if got := status(); !strings.Contains(got, "connected") {
+		t.Errorf("destination port of a session that is shut: %q", got)
+	}
+	must(t, l.device.Configure("monitor session 6 type erspan-destination", "no shutdown"))
+	if got := status(); !strings.Contains(got, "monitoring") {
+		t.Errorf("destination port of a session that is not shut: %q", got)
+	}
 	must(t, l.device.Configure("lldp run"))
 	want := `Device ID           Local Intf     Hold-time  Capability      Port ID
 a-neighbour-with-a-lGi1/0/1        120        B               Gi1/0/48
