@@ -66,3 +66,40 @@ func TestDeviceMTU(t *testing.T) {
 		}
 	}
 }
+
+// Those of a narrow underlay are in TestProductionIsUnharmed, beside what the kernel does.
+func TestFate(t *testing.T) {
+	short := tunnel(ERSPAN2, false)
+	short.MTU = 114
+	short6 := tunnel(ERSPAN2, true)
+	short6.MTU = 1430
+	tests := []struct {
+		name             string
+		give             Spec
+		source, underlay int
+		tagged           bool
+		want             Fate
+	}{
+		{"wide enough", tunnel(ERSPAN2, false), 1500, 1550, false, Whole},
+		{"one byte short", tunnel(ERSPAN2, false), 1500, 1549, false, Fragmented},
+		{"not for tags", tunnel(ERSPAN2, false), 1500, 1550, true, Fragmented},
+		{"for tags", tunnel(ERSPAN2, false), 1500, 1554, true, Whole},
+		{"cut by request", short, 1500, 9000, false, Truncated},
+		{"short frames are not cut", short, 100, 9000, false, Whole},
+		{"cut, and in pieces", short, 1500, 100, false, Truncated},
+		{"over IPv6, wide enough", tunnel(GRETap, true), 1500, 1562, false, Whole},
+		{"over IPv6, one byte short", tunnel(GRETap, true), 1500, 1561, false, Harmful},
+		{"over IPv6, cut to fit", short6, 1500, 1500, false, Truncated},
+		{"over IPv6, cut and still too long", short6, 1500, 1499, false, Harmful},
+		{"VXLAN over IPv6, one byte short", tunnel(VXLAN, true), 1500, 1569, false, Lost},
+		{"VLAN", Spec{Kind: VLAN}, 1500, 1500, false, Whole},
+		{"VLAN, frames with a tag of their own", Spec{Kind: VLAN}, 1500, 1500, true, Lost},
+		{"dummy", Spec{Kind: Dummy}, 9000, 0, true, Whole},
+		{"no kind", Spec{}, 1500, 1500, false, FateUnset},
+	}
+	for _, tt := range tests {
+		if got := tt.give.Fate(tt.source, tt.underlay, tt.tagged); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package linknl
 import (
 	"errors"
 	"net/netip"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -166,6 +167,33 @@ func TestString(t *testing.T) {
 	}
 	if len(want) > 0 {
 		t.Errorf("not compared: %v", want)
+	}
+}
+
+// A shell takes the line apart as we do.
+func TestStringInShell(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("SKIPPED, no sh: ", err)
+	}
+	for _, tt := range specs("a'b $x") {
+		out, err := exec.CommandContext(t.Context(), sh, "-c", `ip() { printf '<%s>' "$@"; }; `+tt.String()).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want strings.Builder
+		words, err := split(tt.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range words {
+			if w != "ip" && w != "&&" {
+				want.WriteString("<" + w + ">")
+			}
+		}
+		if d := cmp.Diff(want.String(), string(out)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, d)
+		}
 	}
 }
 

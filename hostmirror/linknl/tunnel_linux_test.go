@@ -134,6 +134,26 @@ func TestTunnelsOnKernel(t *testing.T) {
 	}
 }
 
+// A VLAN link puts its tag in front of a frame's own.
+func TestVLANOnKernel(t *testing.T) {
+	kerneltest.NeedIproute(t)
+	h := newHost(t, 1600)
+	l := h.create(t, Spec{Name: "span-v", Kind: VLAN, MTU: 1504, Lower: "u0", VLAN: 900})
+	defer h.remove(t, l)
+	capture := h.collector.Capture("u1")
+	for mark, vlan := range map[string]uint16{"plain": 0, "tagged": 7} {
+		frame := kerneltest.TestFrame(kerneltest.Broadcast, mark, vlan, 100)
+		h.Send(l.Name, frame, 1)
+		if n := capture.Count(mark, 1); n != 1 {
+			t.Fatalf("%s: %d frames, want 1", mark, n)
+		}
+		got := capture.Received(mark)[0]
+		if got.VLAN != 900 || !slices.Equal(got.Data, frame) {
+			t.Errorf("%s: tag %d, want 900 with priority 0; frame\n% x, want\n% x", mark, got.VLAN, got.Data, frame)
+		}
+	}
+}
+
 // export writes a frame to standard output for the process that runs the kernel lab,
 // see TestTunnelsByTshark.
 func export(link string, n int, frame []byte) {
