@@ -150,7 +150,7 @@ func (r *rig) plan(want []models.Session) drivers.Checkpoint {
 	r.t.Helper()
 	st := r.observe()
 	cs := plan.Diff(want, st, r.caps.Grain, func(string) bool { return true })
-	o := drivers.RenderOptions{Tag: r.tag(), Within: within}
+	o := drivers.RenderOptions{Tag: r.tag(), Within: within, Facts: st.Facts}
 	sc, err := r.d.Render(cs, o)
 	if err != nil {
 		r.t.Fatalf("render: %v", err)

@@ -211,7 +211,7 @@ type extra struct {
 	block  []string // of the session's own mode, indented by one or two
 	flat   []string
 	lists  []string
-	covers draft // what the flat lines and those of the block say of sources and destinations
+	covers draft // the destination ports that its lines name
 }
 
 // splitExtra sorts the lines of s.Extra; bad is the first that is none of the
@@ -239,10 +239,7 @@ func splitExtra(s models.Session) (x extra, bad string) {
 		case strings.HasPrefix(line, prefix):
 			inList = false
 			x.flat = append(x.flat, line)
-			switch what, rest, _ := strings.Cut(strings.TrimPrefix(line, prefix), " "); what {
-			case "source":
-				_ = x.covers.source(rest, line)
-			case "destination":
+			if rest, ok := strings.CutPrefix(line, prefix+"destination "); ok {
 				_ = x.covers.destination(rest, line)
 			}
 		default:

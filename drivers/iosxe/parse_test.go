@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/transport"
 	"github.com/spanctl/spanctl/models"
 )
@@ -142,6 +143,9 @@ func TestParseSessions(t *testing.T) {
 			s.Extra = []string{"monitor session 1 filter ip access-group A"}
 		})},
 		{"a wildcard with holes", "ip access-list extended A\n 10 permit ip 10.0.0.0 0.0.255.0 any\n!\nmonitor session 1 filter ip access-group A\n", base(func(s *models.Session) {
+			s.Extra = []string{"monitor session 1 filter ip access-group A"}
+		})},
+		{"an address with bits behind its mask", "ip access-list extended A\n 10 permit ip 10.0.0.1 0.0.0.255 any\n!\nmonitor session 1 filter ip access-group A\n", base(func(s *models.Session) {
 			s.Extra = []string{"monitor session 1 filter ip access-group A"}
 		})},
 		{"an access list that is not there", "monitor session 1 filter ip access-group 100\n", base(func(s *models.Session) {
@@ -425,6 +429,8 @@ func FuzzParse(f *testing.F) {
 	f.Add(head+"monitor session 1 source interface Gi1/0/1 , Gi1/0/3 - 4 rx\nmonitor session 1 destination interface Gi1/0/48 encapsulation replicate\nmonitor session 1 filter ip access-group A\nend\n", "Session 1\n")
 	f.Add(head+"monitor session 1 type erspan-source\n no shutdown\n source vlan 10\n"+erspanBlock+"end\n", "Session 1\nStatus : Admin Enabled\n")
 	f.Add(head+"monitor session 1 type erspan-destination\n source\n  erspan-id 1\nend\n", "No SPAN configuration is present in the system.")
+	f.Add(head+"ip access-list extended sp-session-1\n 10 permit tcp any eq www 10.0.0.0 0.255.255.255\n!\nmonitor session 1 type erspan-source\n buffer-size 1\n description x y\n source interface Gi1/0/1 , Po1 tx\n filter ip access-group sp-session-1\n"+erspanBlock+"  ip prec 3\n  mtu 200\nend\n", "Session 1\nStatus : Admin Enabled\n")
+	f.Add(head+"monitor session 1 source remote vlan 900\nmonitor session 1 destination interface Gi1/0/48 ingress untagged vlan 10\nmonitor session 1 filter vlan 1 , 3 - 4\nmonitor session 1 source cpu rx\nend\n", "Session 1\n")
 	f.Add(head+"ipv6 access-list sp-session-9\n sequence 10 permit udp any any\nend\n", "")
 	f.Fuzz(func(t *testing.T, config, shown string) {
 		rs := replies(config)
@@ -440,7 +446,29 @@ func FuzzParse(f *testing.F) {
 			if s.Number < 1 || s.Intent != "" {
 				t.Errorf("session %+v", s)
 			}
-			_ = unsafe(s.Normalize())
+			// What can be written reads back as it was.
+			s = s.Normalize()
+			own := s.FilterName == "" || s.FilterName == listName(s.Number)
+			if bad := unsafe(s); !own || len(bad.all()) > 0 {
+				continue
+			}
+			sc, err := Dialect{}.Render(models.ChangeSet{Changes: []models.Change{create(&s)}}, drivers.RenderOptions{})
+			if err != nil {
+				continue // such as a session that nobody could want
+			}
+			body := head
+			for _, step := range sc.Steps[1 : len(sc.Steps)-1] {
+				if strings.TrimSpace(step.Text) != "exit" {
+					body += step.Text + "\n"
+				}
+			}
+			again, err := Dialect{}.Parse("sw1", replies(body+"end\n"))
+			if err != nil {
+				t.Fatalf("%v in\n%s", err, body)
+			}
+			if len(again.Sessions) != 1 || !models.SameConfig(s, again.Sessions[0]) {
+				t.Errorf("it reads back as another (-first +again):\n%s\n%s", cmp.Diff([]models.Session{s}, again.Sessions, cmpAddr), body)
+			}
 		}
 	})
 }

@@ -528,3 +528,42 @@ func TestTypeIIOnly(t *testing.T) {
 		t.Errorf("facts %+v; the device says type II", st.Facts)
 	}
 }
+
+// TestConnectionAfterRefusal: a line that is refused in the middle of a mode leaves
+// the connection of use, and what was taken before it can be taken back.
+func TestConnectionAfterRefusal(t *testing.T) {
+	b := startSwitch(t)
+	first := b.dev.RunningConfig()
+	d, err := b.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	s := models.Session{Device: "sw1", Number: 1, Intent: "x",
+		Sources: []models.Source{{Kind: models.SourcePort, Name: port(1), Direction: models.Rx}},
+		Destination: models.Destination{Kind: models.DestinationERSPAN, Tunnel: &models.Tunnel{
+			Source: tunnel.Source, Destination: tunnel.Destination, Version: 2, SessionID: 9}},
+		Filter: []models.Rule{{Action: models.Include, Match: models.Match{Proto: "icmp"}}},
+	}.Normalize()
+	cs := models.ChangeSet{Device: "sw1", Changes: []models.Change{{Op: models.Create, After: &s}}}
+	for _, line := range []string{" permit icmp any any", "  erspan-id 9", " no shutdown", "exit"} {
+		sc, err := d.Render(cs, drivers.RenderOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cp := drivers.Checkpoint{Device: "sw1", Changes: cs, Script: sc}
+		b.Refuse(line)
+		if err := d.Apply(t.Context(), cp); err == nil || !strings.Contains(err.Error(), line) {
+			t.Fatalf("%q is refused, and apply gives %v", line, err)
+		}
+		if _, err := d.Observe(t.Context()); err != nil {
+			t.Errorf("observe on the same connection after %q: %v", line, err)
+		}
+		if err := d.Revert(t.Context(), cp); err != nil {
+			t.Errorf("revert on the same connection after %q: %v", line, err)
+		}
+		if diff := cmp.Diff(first, b.dev.RunningConfig()); diff != "" {
+			t.Errorf("%q: after revert (-before +after):\n%s", line, diff)
+		}
+	}
+}

@@ -176,7 +176,7 @@ func (w *writer) create(s models.Session) {
 // flat writes a local or RSPAN session of a Catalyst.
 func (w *writer) flat(s models.Session, x extra) {
 	prefix := fmt.Sprintf("monitor session %d ", s.Number)
-	for _, src := range sourceLines(s, x) {
+	for _, src := range sourceLines(s) {
 		w.line("%s%s", prefix, src)
 	}
 	if f := filterLine(s); f != "" {
@@ -199,7 +199,7 @@ func (w *writer) common(s models.Session, x extra) {
 	if intentName.MatchString(s.Intent) {
 		w.line(" description %s%s", descriptionPrefix, s.Intent)
 	}
-	for _, src := range sourceLines(s, x) {
+	for _, src := range sourceLines(s) {
 		w.line(" %s", src)
 	}
 	if f := filterLine(s); f != "" {
@@ -345,30 +345,24 @@ func filterLine(s models.Session) string {
 	return map[int]string{4: "filter ip", 6: "filter ipv6"}[fam] + " access-group " + filterName(s)
 }
 
-// sourceLines gives the sources of s, a line each, but for those that lines outside
-// of the model name.
-func sourceLines(s models.Session, x extra) []string {
+// sourceLines gives the sources of s, a line each.
+func sourceLines(s models.Session) []string {
 	var out []string
 	for _, src := range s.Sources {
-		dir := src.Direction
-		for _, c := range x.covers.Sources {
-			if c.Kind == src.Kind && c.Name == src.Name && c.VLAN == src.VLAN {
-				dir &^= c.Direction
-			}
-		}
-		switch {
-		case dir == models.DirectionUnset:
-		case src.Kind == models.SourceRemoteVLAN:
+		switch src.Kind {
+		case models.SourceRemoteVLAN:
 			out = append(out, fmt.Sprintf("source remote vlan %d", src.VLAN))
-		case src.Kind == models.SourceVLAN:
-			out = append(out, fmt.Sprintf("source vlan %d %s", src.VLAN, dir))
+		case models.SourceVLAN:
+			out = append(out, fmt.Sprintf("source vlan %d %s", src.VLAN, src.Direction))
 		default:
-			out = append(out, fmt.Sprintf("source interface %s %s", src.Name, dir))
+			out = append(out, fmt.Sprintf("source interface %s %s", src.Name, src.Direction))
 		}
 	}
 	return out
 }
 
+// portLines gives the destination ports of s, a line each, but for those that lines
+// outside of the model name.
 func portLines(s models.Session, x extra) []string {
 	if s.Destination.Kind != models.DestinationPort {
 		return nil
