@@ -21,6 +21,7 @@
 //	        (genieparser, genielibs)
 //	un, sg  unicon.plugins and scrapligo: prompts
 //	ntc     ntc-templates: outputs
+//	bf      a configuration in batfish's parser tests
 //
 // Nothing here has been run on IOS-XE by this project. What no source says is
 // marked unverified where it is used.
