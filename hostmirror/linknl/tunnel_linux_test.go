@@ -130,6 +130,14 @@ func TestTunnelsOnKernel(t *testing.T) {
 				}
 				export(tt.name, i, got[i])
 			}
+			// A sending ERSPAN link forgets its key flag; it must not look changed for that.
+			now, err := h.conn.Link(t.Context(), l.Index)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := now.Differences(tt.Spec); len(d) > 0 {
+				t.Errorf("after it has sent: %q", d)
+			}
 		})
 	}
 }
