@@ -284,11 +284,13 @@ func TestTruncation(t *testing.T) {
 		c0, right := b.sensor.Capture("c0"), b.right.Capture("d0")
 		cut, whole := b.session("cut", "m0"), b.session("whole", "m0")
 		cut.TruncateTo = 100
-		b.apply(h, "r0", models.Rx, cut, whole)
-		b.send("left", "x", 0, 500, 10)
+		b.apply(h, "r0", models.Rx, whole, cut)
+		for range 10 { // in turn: what is said of a copy must not be left for the next frame
+			b.send("left", "x", 0, 500, 1)
+			b.host.Send("m0", kerneltest.TestFrame(kerneltest.Broadcast, "own", 0, 500), 1)
+		}
 		b.send("left", "v", 7, 500, 10)
 		b.send("left", "short", 0, 90, 10)
-		b.host.Send("m0", kerneltest.TestFrame(kerneltest.Broadcast, "own", 0, 500), 10)
 		count(t, c0, "c0", "x", 20)
 		count(t, c0, "c0", "v", 20)
 		count(t, c0, "c0", "short", 20)
@@ -380,6 +382,38 @@ func TestUpdateUnderTraffic(t *testing.T) {
 			t.Errorf("%d copies of %d frames", idle, frames)
 		}
 		t.Logf("%d changes, %d copies", changes, idle)
+	})
+}
+
+// Counters go on while a session stays, and begin at zero for a new one, also where
+// another had its place before.
+func TestCounters(t *testing.T) {
+	eachMethod(t, func(t *testing.T, m Method) {
+		b := newBed(t)
+		h := b.open(m)
+		right := b.right.Capture("d0")
+		// What is pinned there without a program is of no use, whatever it is.
+		other, err := newTruncation()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		p := place{b.host.Index("r0"), roleRx}
+		if err := errors.Join(h.makeDir(), other.Pin(h.path(p.pin(partCounters)))); err != nil {
+			t.Fatal(err)
+		}
+
+		b.apply(h, "r0", models.Rx, b.session("stays", "m0"), b.session("goes", "m0"))
+		b.send("left", "x", 0, 128, 5)
+		count(t, right, "production", "x", 5)
+		b.apply(h, "r0", models.Rx, b.session("stays", "m0"))
+		b.apply(h, "r0", models.Rx, b.session("comes", "m0"), b.session("stays", "m0"))
+		b.send("left", "y", 0, 128, 3)
+		count(t, right, "production", "y", 3)
+		want := []Counter{{Session: "comes", Matched: 3, Copied: 3}, {Session: "stays", Matched: 8, Copied: 8}}
+		if d := cmp.Diff(want, b.counters(h)); d != "" {
+			t.Errorf("counters (-want +got):\n%s", d)
+		}
 	})
 }
 

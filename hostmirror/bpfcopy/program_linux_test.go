@@ -351,6 +351,39 @@ func (g generator) frame() frame {
 	return f
 }
 
+// As many sessions, rules and copies as there can be, and a frame that all of them match:
+// each session makes its copy, once.
+func TestEverythingMatches(t *testing.T) {
+	set := Set{}
+	for i := range MaxSessions {
+		s := Session{Name: fmt.Sprint("s", i), Destinations: []Device{{Name: "gone", Ifindex: 1 << 30}}}
+		for j := range MaxRules / MaxSessions {
+			s.Filter = append(s.Filter, models.Rule{Action: models.Include, Match: models.Match{Proto: "udp", Dport: []models.Range{{First: 1, Last: uint16(2 + j)}}}})
+		}
+		if i%2 == 1 {
+			s.Filter[0].Action = models.Exclude
+		}
+		set.Sessions = append(set.Sessions, s)
+	}
+	c := compile(t, set)
+	f := frame{ip: 4, proto: 17, src: netip.MustParseAddr("1.2.3.4"), dst: netip.MustParseAddr("1.2.3.5"), dport: 1}
+	c.run(f.bytes())
+	for i := range set.Sessions {
+		got, err := readCounter(c.counters, uint32(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Counter{Matched: 1, Failed: 1} // the destination is gone
+		if i%2 == 1 {
+			want = Counter{}
+		}
+		if got != want {
+			t.Errorf("session %d: %+v, want %+v", i, got, want)
+		}
+	}
+}
+
+// The most rules that there can be, of all kinds.
 func TestLargestProgram(t *testing.T) {
 	set := Set{}
 	for i := range MaxSessions {
