@@ -16,15 +16,22 @@ import (
 // aclKey names an access list; the kinds have names of their own.
 type aclKey struct{ kind, name string }
 
-func (k aclKey) header() string {
-	if k.kind == "ip" {
-		return "ip access-list extended " + k.name
-	}
-	return "ipv6 access-list " + k.name
+// acl is an access list, its entries sorted by sequence number. A standard list, of
+// kind ip, looks at source addresses only.
+type acl struct {
+	standard bool
+	entries  []entry
 }
 
-// acl is an access list, its entries sorted by sequence number.
-type acl struct{ entries []entry }
+func (a *acl) header(k aclKey) string {
+	switch {
+	case k.kind == "ipv6":
+		return "ipv6 access-list " + k.name
+	case a.standard:
+		return "ip access-list standard " + k.name
+	}
+	return "ip access-list extended " + k.name
+}
 
 type entry struct {
 	seq      int
@@ -65,17 +72,22 @@ func (c *config) aclKeys() []aclKey {
 func (a *acl) lines() []string {
 	var out []string
 	for _, e := range a.entries {
-		out = append(out, " "+e.String())
+		out = append(out, " "+e.text(a.standard))
 	}
 	return out
 }
 
-func (e entry) String() string {
+func (e entry) text(standard bool) string {
 	s := strconv.Itoa(e.seq) + " "
 	if e.remark != "" {
 		return s + "remark " + e.remark
 	}
-	s += map[bool]string{true: "permit", false: "deny"}[e.permit] + " " + e.protocol + " " + e.src.String() + " " + e.dst.String()
+	s += map[bool]string{true: "permit", false: "deny"}[e.permit] + " "
+	if standard {
+		s += strings.TrimPrefix(e.src.String(), "host ") // as IOS prints it
+	} else {
+		s += e.protocol + " " + e.src.String() + " " + e.dst.String()
+	}
 	if e.log {
 		s += " log"
 	}
@@ -120,7 +132,7 @@ func wildcard(length int) netip.Addr {
 // use takes the place of its entry (unverified: older releases refuse it), and an
 // equal rule that is there already stays.
 func (a *acl) put(e entry) *acl {
-	n := &acl{entries: slices.Clone(a.entries)}
+	n := &acl{a.standard, slices.Clone(a.entries)}
 	if e.seq == 0 {
 		if slices.ContainsFunc(n.entries, e.same) {
 			return n
@@ -138,7 +150,7 @@ func (a *acl) put(e entry) *acl {
 
 // drop removes entries; found is false if there was none.
 func (a *acl) drop(gone func(entry) bool) (n *acl, found bool) {
-	n = &acl{entries: slices.DeleteFunc(slices.Clone(a.entries), gone)}
+	n = &acl{a.standard, slices.DeleteFunc(slices.Clone(a.entries), gone)}
 	return n, len(n.entries) != len(a.entries)
 }
 
@@ -193,7 +205,7 @@ func (s side) ranges() []fabric.PortRange {
 }
 
 // aclGrammar has the lines below an access list of a kind.
-func aclGrammar(kind string) *grammar {
+func aclGrammar(kind string, standard bool) *grammar {
 	g := &grammar{}
 	leaveLines(g)
 	address := func(key string) string {
@@ -206,6 +218,9 @@ func aclGrammar(kind string) *grammar {
 		return "[(" + key + "op={eq,gt,lt,neq} " + key + "1=WORD|" + key + "rg={range} " + key + "1=WORD " + key + "2=WORD)]"
 	}
 	rule := "verb={permit,deny} p=WORD " + address("s") + " " + ports("s") + " " + address("d") + " " + ports("d") + " [log]"
+	if standard {
+		rule = "verb={permit,deny} (any|[host] s=IP|s=IP sw=IP) [log]"
+	}
 	g.config("[seq=<1-2147483647>] "+rule, func(x *cli, c *config, a args) answer {
 		e, why := entryOf(kind, a)
 		if why.refused {
@@ -247,8 +262,8 @@ func entryOf(kind string, a args) (entry, answer) {
 	e := entry{seq: a.num("seq"), permit: a.text["verb"] == "permit", log: a.has("log")}
 	p := strings.ToLower(a.text["p"])
 	switch n, number := decimal(p); {
-	case p == kind:
-		e.protocol = p
+	case p == kind, p == "": // a standard list names no protocol
+		e.protocol = kind
 	case number && n <= 255:
 		e.protocol = strconv.Itoa(n)
 		for name, v := range protocols {

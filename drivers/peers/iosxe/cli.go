@@ -40,6 +40,7 @@ const (
 	modeVLAN
 	modeArchive
 	modeACL
+	modeStandardACL
 	modeACL6
 	modeBlock
 	modeSource
@@ -65,7 +66,7 @@ type mode struct {
 // and "mon-erspan-dst-src" are the guides' too.
 var prompts = map[modeKind]string{
 	modeGlobal: "config", modePort: "config-if", modePortRange: "config-if-range", modeVLAN: "config-vlan",
-	modeArchive: "config-archive", modeACL: "config-ext-nacl", modeACL6: "config-ipv6-acl",
+	modeArchive: "config-archive", modeACL: "config-ext-nacl", modeStandardACL: "config-std-nacl", modeACL6: "config-ipv6-acl",
 	modeSource: "config-mon-erspan-src", modeSourceTunnel: "config-mon-erspan-src-dst",
 	modeDestination: "config-mon-erspan-dst", modeDestinationTunnel: "config-mon-erspan-dst-src", modeLocal: "config-mon-local",
 }

@@ -263,7 +263,7 @@ func (c *config) render(version string) string {
 	c.renderKept(&g, placeLate)
 	g.end()
 	for _, k := range c.aclKeys() {
-		g.add(k.header())
+		g.add(c.acls[k].header(k))
 		g.add(c.acls[k].lines()...)
 		g.end()
 	}

@@ -119,6 +119,18 @@ func TestAccessListFilter(t *testing.T) {
 	}
 }
 
+func TestStandardListFilter(t *testing.T) {
+	l := newLab(t, nil)
+	c := login(t, l.addr).config()
+	c.ok("ip access-list standard 1", "permit host 10.0.0.1", "exit",
+		"monitor session 1 source interface Gi1/0/1 - 2 rx", "monitor session 1 filter ip access-group 1", "monitor session 1 destination interface Gi1/0/8")
+	for host, want := range map[byte]int{1: 1, 2: 0} {
+		if got := l.send(t, fmt.Sprintf("h%d", host), udp(9, host, 80, 0, 50))["h8"]; got != want {
+			t.Errorf("from 10.0.0.%d: %d copies, want %d", host, got, want)
+		}
+	}
+}
+
 func TestFilterWithoutList(t *testing.T) {
 	l := newLab(t, nil)
 	login(t, l.addr).config().ok("monitor session 1 source interface Gi1/0/1 rx", "monitor session 1 destination interface Gi1/0/8", "monitor session 1 filter ip access-group NOBODY")

@@ -102,6 +102,7 @@ func FuzzConfigure(f *testing.F) {
 		"monitor session 2 type erspan-source\nsource vlan 10 , 20 - 30\ndestination\norigin ipv6 address 2001:db8::1\nip address 10.0.0.1",
 		"vlan 900\nname X\nremote-span\nmonitor session 3 source remote vlan 900",
 		"ip access-list extended A\n10 permit tcp 10.0.0.0 0.0.0.255 range 1 5 host 10.0.0.1 eq www log\nremark some words\nno 10",
+		"ip access-list standard 7\npermit 10.0.0.0 0.0.0.255\ndeny host 10.0.0.1\npermit any log",
 		"ipv6 access-list B\npermit udp 2001:db8::/32 any eq domain",
 		"interface Gi1/0/1\nswitchport trunk allowed vlan 1-10,20\nswitchport trunk allowed vlan remove 5\nswitchport mode trunk\nchannel-group 5 mode active",
 		"line vty 0 4\nexec-timeout 0\nexit\nno ip http server\nusername u privilege 15 secret x\narchive\npath flash:a\nmaximum 5",

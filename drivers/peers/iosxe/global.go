@@ -20,7 +20,7 @@ func init() {
 	globalGrammars = map[bool]*grammar{false: newGlobalGrammar(false), true: newGlobalGrammar(true)}
 	grammars = map[modeKind]*grammar{
 		modePort: newPortGrammar(), modeVLAN: newVLANGrammar(), modeArchive: newArchiveGrammar(),
-		modeACL: aclGrammar("ip"), modeACL6: aclGrammar("ipv6"),
+		modeACL: aclGrammar("ip", false), modeStandardACL: aclGrammar("ip", true), modeACL6: aclGrammar("ipv6", false),
 		modeSource: newSourceGrammar(), modeSourceTunnel: newTunnelGrammar(true),
 		modeDestination: newDestinationGrammar(), modeDestinationTunnel: newTunnelGrammar(false), modeLocal: newLocalGrammar(),
 	}
@@ -79,11 +79,19 @@ func newGlobalGrammar(router bool) *grammar {
 	for _, l := range []struct {
 		kind, pattern string
 		mode          modeKind
-	}{{"ip", "ip access-list extended name=WORD", modeACL}, {"ipv6", "ipv6 access-list name=WORD", modeACL6}} {
+	}{
+		{"ip", "ip access-list extended name=WORD", modeACL}, {"ip", "ip access-list standard name=WORD", modeStandardACL},
+		{"ipv6", "ipv6 access-list name=WORD", modeACL6},
+	} {
+		standard := l.mode == modeStandardACL
 		g.config(l.pattern, func(x *cli, c *config, a args) answer {
 			k := aclKey{l.kind, a.text["name"]}
 			if c.acls[k] == nil {
-				c.acls[k] = &acl{}
+				c.acls[k] = &acl{standard: standard}
+			}
+			if c.acls[k].standard != standard {
+				// One list has a name. Words as older IOS has them (unverified).
+				return refusef("A named %s IP access list with this name already exists", map[bool]string{true: "standard", false: "extended"}[!standard])
 			}
 			x.enter(mode{kind: l.mode, list: k})
 			return done

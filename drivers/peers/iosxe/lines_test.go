@@ -28,6 +28,8 @@ func TestLines(t *testing.T) {
 		{"trunks, doubled", []string{"interface Te1/1/1", "switchport trunk allowed vlan 5,4,5"}, "\n switchport trunk allowed vlan 4-5\n"},
 		{"trunks, except", []string{"interface Te1/1/1", "switchport trunk allowed vlan except 100"}, "\n switchport trunk allowed vlan 1-99,101-4094\n"},
 		{"trunks, none", []string{"interface Te1/1/1", "switchport trunk allowed vlan none"}, "\n switchport trunk allowed vlan none\n"},
+		{"a standard list", []string{"ip access-list standard 5", "permit 10.0.0.0 0.0.0.255", "deny host 10.1.0.1", "permit 10.1.0.2 log", "deny any", "no 40"},
+			"\nip access-list standard 5\n 10 permit 10.0.0.0 0.0.0.255\n 20 deny 10.1.0.1\n 30 permit 10.1.0.2 log\n!\n"},
 		{"a password is hidden", []string{"username x privilege 15 secret letmein"}, "\nusername x privilege 15 secret 9 $9$"},
 	} {
 		if err := l.device.Configure(tt.lines...); err != nil {
@@ -38,6 +40,9 @@ func TestLines(t *testing.T) {
 		}
 	}
 	c := login(t, l.addr).config()
+	if got := c.out("ip access-list extended 5"); got != "% A named standard IP access list with this name already exists\n" {
+		t.Errorf("an extended list of the name of a standard one: %q", got)
+	}
 	c.ok("vlan 33")
 	if _, prompt := c.run("no vlan 1"); prompt != "sw1(config-vlan)#" {
 		t.Errorf("a global line that is refused left the mode: %s", prompt)

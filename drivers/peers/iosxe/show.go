@@ -249,7 +249,11 @@ func (d *Device) lists(kind, only string) string {
 		if k.kind != kind || only != "" && k.name != only {
 			continue
 		}
-		b.WriteString(map[string]string{"ip": "Extended IP access list ", "ipv6": "IPv6 access list "}[kind] + k.name + "\n")
+		title := map[string]string{"ip": "Extended IP access list ", "ipv6": "IPv6 access list "}[kind]
+		if d.running.acls[k].standard {
+			title = "Standard IP access list "
+		}
+		b.WriteString(title + k.name + "\n")
 		for _, l := range d.running.acls[k].lines() {
 			b.WriteString("   " + l + "\n")
 		}
