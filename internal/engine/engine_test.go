@@ -489,3 +489,24 @@ func (c *canceling) Confirm(ctx context.Context, cp drivers.Checkpoint) error {
 	}
 	return c.Driver.Confirm(ctx, cp)
 }
+
+// TestFactsReachTheRenderer: what a device says of itself chooses the form of its
+// commands, in a plan, in a saved one, and when a change is made again.
+func TestFactsReachTheRenderer(t *testing.T) {
+	s := newFakeSite(t, "leaf1")
+	s.devices["leaf1"].facts = models.Facts{Model: "model-x"}
+	p := s.start(0, false)
+	req := Request{Intents: []models.Intent{spanIntent("web", "leaf1", models.Rx, "Ethernet1")}}
+	made, err := p.Plan(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := made.Groups[0].Waves[0][0].Script.Steps[0].Text; !strings.HasSuffix(got, " model-x") {
+		t.Errorf("first step %q does not know the model", got)
+	}
+	res, err := p.Apply(t.Context(), ApplyRequest{Saved: made})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantOutcome(t, res, Applied)
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,7 +41,7 @@ func (fakePlatform) PortKind(string) models.SourceKind { return models.SourcePor
 func (p fakePlatform) Render(cs models.ChangeSet, o drivers.RenderOptions) (transport.Script, error) {
 	text, err := json.Marshal(cs)
 	s := transport.Script{Encoding: transport.JSON, Steps: []transport.Step{
-		{Phase: transport.Enter, Text: "enter " + o.Tag},
+		{Phase: transport.Enter, Text: strings.TrimSpace("enter " + o.Tag + " " + o.Facts.Model)},
 		{Phase: transport.Edit, Text: string(text), Session: cs.Changes[0].Session().Name},
 		{Phase: transport.Commit, Text: "commit"},
 	}}
@@ -56,6 +57,7 @@ func (p fakePlatform) Render(cs models.ChangeSet, o drivers.RenderOptions) (tran
 type fakeDevice struct {
 	mu       sync.Mutex
 	id       models.DeviceID
+	facts    models.Facts
 	sessions []models.Session
 	vlans    map[uint16]models.VLAN
 	back     []models.Session // what the timer goes back to
@@ -133,7 +135,7 @@ func (c *fakeConn) Read(context.Context, []transport.Request) ([]transport.Reply
 	if err := c.d.trip("observe"); err != nil {
 		return nil, err
 	}
-	st := models.DeviceState{Device: c.d.id, Sessions: c.d.sessions, VLANs: c.d.vlans}
+	st := models.DeviceState{Device: c.d.id, Facts: c.d.facts, Sessions: c.d.sessions, VLANs: c.d.vlans}
 	text, err := json.Marshal(st)
 	return []transport.Reply{{Text: string(text)}}, err
 }

@@ -118,6 +118,7 @@ type task struct {
 	notes    []plan.Note
 	records  []models.Record // of all devices of the task
 	devices  []models.DeviceID
+	facts    map[models.DeviceID]models.Facts // what the observed devices say of themselves
 }
 
 // Check resolves intents and checks them, with no device in reach.
@@ -251,6 +252,7 @@ func wants(sessions []models.Session, intent string) bool {
 func (e *Engine) states(ctx context.Context, cs *conns, t *task, p *Plan) (map[models.DeviceID]models.DeviceState, map[models.DeviceID]error) {
 	states := make(map[models.DeviceID]models.DeviceState, len(t.devices))
 	failed := make(map[models.DeviceID]error)
+	t.facts = make(map[models.DeviceID]models.Facts, len(t.devices))
 	var obs []Observation
 	if t.req.Offline != nil {
 		for _, dev := range t.devices {
@@ -278,6 +280,7 @@ func (e *Engine) states(ctx context.Context, cs *conns, t *task, p *Plan) (map[m
 		} else {
 			info.Fingerprint = plan.Fingerprint(o.State)
 			states[o.Device] = plan.MarkOwned(o.State, byDevice[o.Device])
+			t.facts[o.Device] = o.State.Facts
 		}
 		p.Devices = append(p.Devices, info)
 	}
@@ -359,6 +362,7 @@ func (e *Engine) render(ctx context.Context, conns *conns, t *task, p *Plan, set
 	for _, r := range t.records {
 		prior[r.ID()] = r
 	}
+	timed := make(map[models.DeviceID]bool)
 	for _, g := range groups {
 		out := Group{Intent: g.Intent}
 		for _, w := range g.Waves {
@@ -370,15 +374,23 @@ func (e *Engine) render(ctx context.Context, conns *conns, t *task, p *Plan, set
 						cp.Prior = append(cp.Prior, r)
 					}
 				}
-				o := drivers.RenderOptions{Tag: tag(cs, edits[cs.Device]), Within: within}
+				o := drivers.RenderOptions{Tag: tag(cs, edits[cs.Device]), Within: within, Facts: t.facts[cs.Device]}
 				if cp.Script, err = e.script(ctx, conns, t, cs, o); err != nil {
 					return err
+				}
+				if cp.Script.Within > 0 { // a platform whose devices may have a timer, and this one has
+					timed[cs.Device] = true
 				}
 				wave = append(wave, cp)
 			}
 			out.Waves = append(out.Waves, wave)
 		}
 		p.Groups = append(p.Groups, out)
+	}
+	for i := range p.Devices {
+		if timed[p.Devices[i].Device] {
+			p.Devices[i].WayBack = models.Yes
+		}
 	}
 	return nil
 }

@@ -260,7 +260,7 @@ func (r *run) makeAgain(ctx context.Context, cp drivers.Checkpoint) error {
 			return nil
 		}
 		again := drivers.Checkpoint{Device: cp.Device, Changes: left}
-		if again.Script, err = d.Render(left, drivers.RenderOptions{Tag: "again-" + tag(left, 0)}); err != nil {
+		if again.Script, err = d.Render(left, drivers.RenderOptions{Tag: "again-" + tag(left, 0), Facts: st.Facts}); err != nil {
 			return err
 		}
 		if err := d.Apply(ctx, again); err != nil {
