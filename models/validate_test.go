@@ -43,7 +43,9 @@ func TestValidateGood(t *testing.T) {
 		{"GRE", func(in *Intent) {
 			in.Spec.Destination = DestinationSpec{GRE: &GRESpec{Address: netip.MustParseAddr("2001:db8::9"), Key: 1}}
 		}},
-		{"VXLAN", func(in *Intent) { in.Spec.Destination = DestinationSpec{VXLAN: &VXLANSpec{Address: addr, VNI: 1<<24 - 1}} }},
+		{"VXLAN", func(in *Intent) {
+			in.Spec.Destination = DestinationSpec{VXLAN: &VXLANSpec{Address: addr, VNI: 1<<24 - 1}}
+		}},
 		{"sensor", func(in *Intent) { in.Spec.Destination = DestinationSpec{Sensor: "ids1"} }},
 		{"never", func(in *Intent) { in.Spec.Expires = NeverExpires }},
 		{"a time", func(in *Intent) { in.Spec.Expires = Expiry{At: time.Now()} }},
