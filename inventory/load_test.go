@@ -96,11 +96,11 @@ func TestAccess(t *testing.T) {
 			ConnectTimeout: 10 * time.Second, CommandTimeout: time.Minute},
 		"core1": {Device: "core1", Platform: "arista_eos", Address: "core1.example.net", Credential: ops, Jump: jump, ConnectTimeout: 10 * time.Second, CommandTimeout: 5 * time.Second},
 		"leaf1": {Device: "leaf1", Platform: "arista_eos", Address: "172.30.0.21", Lab: "fabric", ConnectTimeout: 10 * time.Second, CommandTimeout: time.Minute,
-			Credential: Credential{Username: Reference{Literal: NewSecret("admin")}, Password: Reference{Literal: NewSecret("admin")}, Default: true}},
+			Credential: ops},
 		"leaf2": {Device: "leaf2", Platform: "cisco_nxos", Address: "172.30.0.22", Lab: "fabric", ConnectTimeout: 10 * time.Second, CommandTimeout: time.Minute,
 			Credential: Credential{Username: Reference{Literal: NewSecret("netops")}, Password: Reference{Literal: NewSecret("admin")}}},
 		"leaf3": {Device: "leaf3", Platform: "juniper_junos", Address: "clab-fabric-leaf3", Lab: "fabric", ConnectTimeout: 10 * time.Second, CommandTimeout: time.Minute,
-			Credential: Credential{Username: Reference{Literal: NewSecret("admin")}, Password: Reference{Literal: NewSecret("admin@123")}, Default: true}},
+			Credential: ops},
 	}
 	for id, w := range want {
 		got, err := inv.Access(id)

@@ -118,8 +118,17 @@ func (l *loader) resolve(d *device, s *deviceSpec, layers []layer) {
 	if d.node != nil {
 		d.applyNode(labels)
 	}
+	public := d.access.Credential
+	if public.Default {
+		// What a person names for all devices goes before a kind's public login, which
+		// nobody has chosen.
+		d.access.Credential = Credential{}
+	}
 	for _, y := range l.defaults {
 		l.apply(d, y, labels)
+	}
+	if d.access.Credential.IsZero() {
+		d.access.Credential = public
 	}
 	if s != nil {
 		d.access.Address = orElse(s.Address, d.access.Address)

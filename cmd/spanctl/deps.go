@@ -164,7 +164,12 @@ func (a *app) intents(paths []string) ([]models.Intent, error) {
 		}
 		paths = []string{"intents"}
 	}
-	return inventory.LoadIntents(paths, inventory.Options{AllowPlaintext: a.set.AllowPlaintext})
+	intents, err := inventory.LoadIntents(paths, inventory.Options{AllowPlaintext: a.set.AllowPlaintext})
+	if err == nil && len(intents) == 0 {
+		// A check of nothing must not be green.
+		return nil, fmt.Errorf("%s: there is no mirror intent in it", strings.Join(paths, ", "))
+	}
+	return intents, err
 }
 
 func userName() string {

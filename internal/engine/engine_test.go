@@ -510,3 +510,14 @@ func TestFactsReachTheRenderer(t *testing.T) {
 	}
 	wantOutcome(t, res, Applied)
 }
+
+// TestWayBackStopsCopiesFirst: after a failure the devices that send copies go back
+// before the one that receives them.
+func TestWayBackStopsCopiesFirst(t *testing.T) {
+	s := newFakeSite(t, "leaf1", "leaf2", "leaf3")
+	s.devices["leaf2"].fail["commit"] = refused("%% Cannot commit")
+	wantOutcome(t, apply(t, s.start(0, false), rspanIntent("far", "leaf3", "leaf1", "leaf2")), Reverted)
+	if d := cmp.Diff([]string{"leaf3", "leaf1", "leaf1", "leaf3"}, s.order); d != "" {
+		t.Errorf("made and taken back in order (-want +got):\n%s", d)
+	}
+}

@@ -63,7 +63,7 @@ type fakeDevice struct {
 	back     []models.Session // what the timer goes back to
 	deadline time.Time        // of the timer; zero = none runs
 	tag      string
-	changed  func(models.DeviceID) // told of every commit
+	changed  func(models.DeviceID) // told of every commit and every way back
 	now      func() time.Time
 	dead     bool
 	fail     map[string]error // by verb: observe, edit, commit, confirm, cancel; once
@@ -203,6 +203,7 @@ func (c *fakeConn) step(s transport.Step) error {
 		}
 		if verb == "cancel" {
 			d.sessions = d.back
+			d.changed(d.id)
 		}
 		d.deadline, d.tag = time.Time{}, ""
 		return nil
