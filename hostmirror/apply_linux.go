@@ -3,181 +3,43 @@ package hostmirror
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/spanctl/spanctl/drivers"
-	"github.com/spanctl/spanctl/drivers/transport"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
 
-// Apply does the steps of the checkpoint's script, in order. Before the first one it
-// reads all of them and looks whether they still fit what the kernel holds. When one
-// fails, or ctx ends between two, it undoes those that it has done, last first; what
-// it could not undo, the error's hint tells. A clsact that it made stays.
-func (m *Mirror) Apply(ctx context.Context, cp drivers.Checkpoint) error {
-	m.learnFrom(cp.Changes)
-	defer func() { m.snap = nil }()
-	ops, err := m.parse(cp)
-	if err != nil {
-		return err
-	}
-	snap, err := m.read(ctx)
-	if err != nil {
-		return m.failed(drivers.PhaseApply, err)
-	}
-	if i, err := snap.fits(ops); err != nil {
-		return m.stepFailed(cp.Script.Steps, i, err)
-	}
-	var undo []func(context.Context) error
-	for i, o := range ops {
-		m.log.DebugContext(ctx, "apply", "device", m.dev, "session", cp.Script.Steps[i].Session, "step", o.String())
-		var back func(context.Context) error
-		err := m.tap(ctx, o.String(), func() (err error) {
-			back, err = m.do(ctx, o)
-			return err
-		})
-		if back != nil {
-			undo = append(undo, back)
-		}
-		if err == nil {
-			continue
-		}
-		failure := m.stepFailed(cp.Script.Steps, i, err)
-		if o.Verb == addFilter && errors.Is(err, unix.ENOENT) {
-			m.classifiers.drop(o.Kind, err)
-			failure.Kind, failure.Hint = drivers.Unsupported, "plan again: the next classifier will be tried"
-		}
-		// The way back is taken also when ctx has ended.
-		for _, back := range slices.Backward(undo) {
-			if err := back(context.WithoutCancel(ctx)); err != nil {
-				failure.Hint = fmt.Sprintf("not all could be undone: %v; look at the host and plan again", err)
-			}
-		}
-		return failure
-	}
-	return nil
-}
-
-// parse reads all steps before anything is done.
-func (m *Mirror) parse(cp drivers.Checkpoint) ([]operation, error) {
-	if cp.Device != m.dev {
-		return nil, m.failed(drivers.PhaseApply, fmt.Errorf("the checkpoint is of device %q", cp.Device))
-	}
-	if cp.Script.Encoding != transport.TC && !cp.Script.Empty() {
-		return nil, m.failed(drivers.PhaseApply, fmt.Errorf("a script in %q, want %q", cp.Script.Encoding, transport.TC))
-	}
-	ops := make([]operation, len(cp.Script.Steps))
-	for i, s := range cp.Script.Steps {
-		var err error
-		if ops[i], err = parseOperation(s.Text); err != nil {
-			e := m.stepFailed(cp.Script.Steps, i, err)
-			e.Kind = transport.Protocol
-			return nil, e
-		}
-	}
-	return ops, nil
-}
-
-func (m *Mirror) stepFailed(steps []transport.Step, i int, err error) *drivers.Error {
-	e := m.failed(drivers.PhaseApply, err)
-	if i < len(steps) {
-		e.Session, e.Command = steps[i].Session, steps[i].Redacted()
-	}
-	e.InDoubt = inDoubt(err)
-	return e
-}
-
-// fits looks whether ops can be done on s as they were planned. It gives the number
-// of the operation that cannot.
-func (s *snapshot) fits(ops []operation) (int, error) {
-	after := *s
-	after.filters = slices.Clone(s.filters)
-	var added []tcnl.Filter
-	for i, o := range ops {
-		dev, ok := s.byName(o.Dev)
-		if !ok {
-			return i, fmt.Errorf("interface %s: %w", o.Dev, unix.ENODEV)
-		}
-		switch o.Verb {
-		case addQdisc:
-		case addFilter:
-			target, ok := s.byName(o.Target)
-			if !ok {
-				return i, fmt.Errorf("interface %s: %w", o.Target, unix.ENODEV)
-			}
-			f := tcnl.Filter{
-				ID:      tcnl.ID{Ifindex: dev.index, Hook: o.Hook, Priority: o.Priority, Protocol: o.Protocol, Kind: o.Kind},
-				Actions: []tcnl.Action{{Mirred: &tcnl.Mirred{Mode: tcnl.EgressMirror, Ifindex: target.index}}},
-			}
-			added = append(added, f)
-			after.filters = append(after.filters, f)
-		case delFilter:
-			f, err := find(s.on(dev.index, o.Hook), o, dev.index)
-			if err != nil {
-				return i, err
-			}
-			after.filters = slices.DeleteFunc(after.filters, func(g tcnl.Filter) bool { return g.ID == f.ID })
-		default:
-			return i, fmt.Errorf("verb %q is not known", o.Verb)
-		}
-	}
-	if err := after.checkLoops(added); err != nil {
-		return len(ops), err
-	}
-	return 0, nil
-}
-
-// find finds the filter that a delete is about. It must be the very one that was
-// planned for: ours, with the cookie that the command names.
-func find(filters []tcnl.Filter, o operation, index int) (tcnl.Filter, error) {
-	id := tcnl.ID{
-		Ifindex: index, Hook: o.Hook, Chain: o.Chain, Priority: o.Priority, Protocol: o.Protocol, Kind: o.Kind, Handle: o.Handle,
-	}
-	for _, f := range filters {
-		if f.ID != id {
-			continue
-		}
-		if _, ours := markOf(f); !ours || !bytes.Equal(f.Actions[0].Cookie, o.Cookie[:]) {
-			return tcnl.Filter{}, errors.New("another filter has taken this place since the plan was made; it is left alone")
-		}
-		return f, nil
-	}
-	return tcnl.Filter{}, errors.New("the filter is no longer there; plan again")
-}
-
 // do does one operation and gives the way back, nil where there is nothing to undo.
-func (m *Mirror) do(ctx context.Context, o operation) (func(context.Context) error, error) {
+func (n *netlinkAccess) do(ctx context.Context, o operation) (func(context.Context) error, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	dev, err := m.index(ctx, o.Dev)
+	dev, err := n.index(ctx, o.Dev)
 	if err != nil {
 		return nil, err
 	}
 	switch o.Verb {
 	case addQdisc:
-		return nil, m.tc.AddClsact(ctx, dev)
+		return nil, n.conn.AddClsact(ctx, dev)
 	case addFilter:
-		target, err := m.index(ctx, o.Target)
+		target, err := n.index(ctx, o.Target)
 		if err != nil {
 			return nil, err
 		}
-		f, err := m.tc.AddMirror(ctx, tcnl.Mirror{
+		f, err := n.conn.AddMirror(ctx, tcnl.Mirror{
 			Ifindex: dev, Hook: o.Hook, Priority: o.Priority, Kind: o.Kind, Target: target, Cookie: o.Cookie,
 		})
 		switch {
 		case inDoubt(err):
-			return func(ctx context.Context) error { return m.removeIfThere(ctx, dev, o) }, err
+			return func(ctx context.Context) error { return n.removeIfThere(ctx, dev, o) }, err
 		case err != nil:
 			return nil, err
 		}
-		return func(ctx context.Context) error { return m.remove(ctx, f.ID) }, nil
+		return func(ctx context.Context) error { return n.remove(ctx, f.ID) }, nil
 	case delFilter:
-		filters, err := m.tc.Filters(ctx, dev, o.Hook)
+		filters, err := n.conn.Filters(ctx, dev, o.Hook)
 		if err != nil {
 			return nil, err
 		}
@@ -185,21 +47,21 @@ func (m *Mirror) do(ctx context.Context, o operation) (func(context.Context) err
 		if err != nil {
 			return nil, err
 		}
-		err = m.tc.DeleteFilter(ctx, f.ID)
+		err = n.conn.DeleteFilter(ctx, f.ID)
 		switch {
 		case inDoubt(err):
-			return func(ctx context.Context) error { return m.restoreIfGone(ctx, f) }, err
+			return func(ctx context.Context) error { return n.restoreIfGone(ctx, f) }, err
 		case err != nil:
 			return nil, err
 		}
-		return func(ctx context.Context) error { return m.restore(ctx, f) }, m.tidy(ctx, f.ID)
+		return func(ctx context.Context) error { return n.restore(ctx, f) }, n.tidy(ctx, f.ID)
 	default:
 		return nil, fmt.Errorf("verb %q is not known", o.Verb)
 	}
 }
 
-func (m *Mirror) index(ctx context.Context, name string) (int, error) {
-	links, err := m.tc.Links(ctx)
+func (n *netlinkAccess) index(ctx context.Context, name string) (int, error) {
+	links, err := n.conn.Links(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -212,62 +74,57 @@ func (m *Mirror) index(ctx context.Context, name string) (int, error) {
 }
 
 // remove deletes one filter.
-func (m *Mirror) remove(ctx context.Context, id tcnl.ID) error {
-	if err := m.tc.DeleteFilter(ctx, id); err != nil {
+func (n *netlinkAccess) remove(ctx context.Context, id tcnl.ID) error {
+	if err := n.conn.DeleteFilter(ctx, id); err != nil {
 		return err
 	}
-	return m.tidy(ctx, id)
+	return n.tidy(ctx, id)
 }
 
 // tidy takes away the empty table that a deleted u32 filter can leave behind. Other
 // classifiers vanish with their last filter by themselves.
-func (m *Mirror) tidy(ctx context.Context, id tcnl.ID) error {
+func (n *netlinkAccess) tidy(ctx context.Context, id tcnl.ID) error {
 	if id.Kind != tcnl.U32 {
 		return nil
 	}
-	_, err := m.tc.DropEmptyU32(context.WithoutCancel(ctx), id)
+	_, err := n.conn.DropEmptyU32(context.WithoutCancel(ctx), id)
 	return err
 }
 
-// inDoubt reports whether the kernel may have done what err is about.
-func inDoubt(err error) bool {
-	return errors.Is(err, tcnl.ErrCut) || errors.Is(err, tcnl.ErrUnseen) || err != nil && errnoKind(err) == transport.Timeout
-}
-
 // removeIfThere takes a filter back of which it is not known whether it was made.
-func (m *Mirror) removeIfThere(ctx context.Context, dev int, o operation) error {
-	filters, err := m.tc.Filters(ctx, dev, o.Hook)
+func (n *netlinkAccess) removeIfThere(ctx context.Context, dev int, o operation) error {
+	filters, err := n.conn.Filters(ctx, dev, o.Hook)
 	if err != nil {
 		return err
 	}
 	for _, f := range filters {
 		_, ours := markOf(f)
 		if ours && f.Priority == o.Priority && f.Kind == o.Kind && bytes.Equal(f.Actions[0].Cookie, o.Cookie[:]) {
-			return m.remove(ctx, f.ID)
+			return n.remove(ctx, f.ID)
 		}
 	}
 	return nil
 }
 
 // restoreIfGone makes a filter anew of which it is not known whether it was deleted.
-func (m *Mirror) restoreIfGone(ctx context.Context, f tcnl.Filter) error {
-	filters, err := m.tc.Filters(ctx, f.Ifindex, f.Hook)
+func (n *netlinkAccess) restoreIfGone(ctx context.Context, f tcnl.Filter) error {
+	filters, err := n.conn.Filters(ctx, f.Ifindex, f.Hook)
 	if err != nil {
 		return err
 	}
 	if slices.ContainsFunc(filters, func(g tcnl.Filter) bool { return g.ID == f.ID }) {
 		return nil
 	}
-	return m.restore(ctx, f)
+	return n.restore(ctx, f)
 }
 
 // restore makes a filter anew that remove took away.
-func (m *Mirror) restore(ctx context.Context, f tcnl.Filter) error {
+func (n *netlinkAccess) restore(ctx context.Context, f tcnl.Filter) error {
 	mk, _ := markOf(f)
 	if f.Actions[0].Mirred == nil || f.Actions[0].Mirred.Ifindex == 0 {
 		return fmt.Errorf("the filter pref %d did not copy as spanctl makes it, and is not made again", f.Priority)
 	}
-	_, err := m.tc.AddMirror(ctx, tcnl.Mirror{
+	_, err := n.conn.AddMirror(ctx, tcnl.Mirror{
 		Ifindex: f.Ifindex, Hook: f.Hook, Priority: f.Priority, Kind: f.Kind,
 		Target: f.Actions[0].Mirred.Ifindex, Cookie: mk.cookie(),
 	})

@@ -38,7 +38,7 @@ func TestConformance(t *testing.T) {
 			t.Skip("SKIPPED inside the kernel lab: too slow for more than one classifier")
 		}
 		kerneltest.NeedIproute(t)
-		why := probe(t.Context(), []string{kind})
+		why := (&netlinkAccess{}).probe(t.Context(), []string{kind})
 		require.Need(t, "cls_"+kind, len(why.usable) == 1, why.reasons())
 		drivertest.Run(t, drivertest.Subject{
 			Planner: Planner{},

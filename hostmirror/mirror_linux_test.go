@@ -365,7 +365,7 @@ func TestApplyRefuses(t *testing.T) {
 			if err := m.Apply(t.Context(), cp); err == nil {
 				t.Error("no error")
 			}
-			if qdiscs, err := m.tc.Qdiscs(t.Context(), b.host.Index("r0")); err != nil || len(qdiscs) != 1 {
+			if qdiscs, err := m.access.(*netlinkAccess).conn.Qdiscs(t.Context(), b.host.Index("r0")); err != nil || len(qdiscs) != 1 {
 				t.Errorf("qdiscs %+v, %v: something was done", qdiscs, err)
 			}
 		})

@@ -5,46 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
 
-// classifiers is what is known of the kernel's classifiers.
-type classifiers struct {
-	usable []string // best first
-	why    []string // why others are not
-}
-
-func (c classifiers) best() (string, bool) {
-	if len(c.usable) == 0 {
-		return "", false
-	}
-	return c.usable[0], true
-}
-
-func (c classifiers) reasons() string { return strings.Join(c.why, "; ") }
-
-// drop takes a classifier off the list that the kernel has turned out to lack.
-func (c *classifiers) drop(kind string, err error) {
-	var left []string
-	for _, k := range c.usable {
-		if k != kind {
-			left = append(left, k)
-		}
-	}
-	c.usable = left
-	c.why = append(c.why, fmt.Sprintf("%s: %v", kind, err))
-}
-
 // probe finds out which classifiers the kernel has by asking it to make the very
 // filter that a mirror is, in a network namespace that exists for the time of the
 // question only. There is no device to copy to in it: a kernel that gets as far as
 // missing the device has the classifier and the action. Without the right to make a
 // namespace all are taken to be there, and Apply finds out.
-func probe(ctx context.Context, prefer []string) classifiers {
+func (*netlinkAccess) probe(ctx context.Context, prefer []string) classifiers {
 	done := make(chan classifiers, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread, and the namespace with it, ends here

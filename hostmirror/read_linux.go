@@ -9,29 +9,20 @@ import (
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
 
-// read takes a snapshot. It changes nothing and needs no privilege.
-func (m *Mirror) read(ctx context.Context) (*snapshot, error) {
+func (n *netlinkAccess) read(ctx context.Context) (*snapshot, error) {
 	s := &snapshot{}
-	err := m.tap(ctx, "", func() error { return m.readInto(ctx, s) })
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-func (m *Mirror) readInto(ctx context.Context, s *snapshot) error {
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
-		return fmt.Errorf("uname: %w", err)
+		return nil, fmt.Errorf("uname: %w", err)
 	}
 	s.hostname = unix.ByteSliceToString(uts.Nodename[:])
 	s.release = unix.ByteSliceToString(uts.Release[:])
-	if err := m.readLinks(ctx, s); err != nil {
-		return err
+	if err := n.readLinks(ctx, s); err != nil {
+		return nil, err
 	}
 	var err error
-	if s.qdiscs, err = m.tc.Qdiscs(ctx, 0); err != nil {
-		return err
+	if s.qdiscs, err = n.conn.Qdiscs(ctx, 0); err != nil {
+		return nil, err
 	}
 	for _, l := range s.links {
 		var hooks []tcnl.Hook
@@ -42,27 +33,27 @@ func (m *Mirror) readInto(ctx context.Context, s *snapshot) error {
 			hooks = []tcnl.Hook{tcnl.Ingress}
 		}
 		for _, hook := range hooks {
-			filters, err := m.tc.Filters(ctx, l.index, hook)
+			filters, err := n.conn.Filters(ctx, l.index, hook)
 			if err != nil {
-				return fmt.Errorf("%s %s: %w", l.name, hook, err)
+				return nil, fmt.Errorf("%s %s: %w", l.name, hook, err)
 			}
 			s.filters = append(s.filters, filters...)
 		}
 	}
-	m.readTCX(ctx, s)
-	return nil
+	n.readTCX(ctx, s)
+	return s, nil
 }
 
-func (m *Mirror) readLinks(ctx context.Context, s *snapshot) error {
-	links, err := m.tc.Links(ctx)
+func (n *netlinkAccess) readLinks(ctx context.Context, s *snapshot) error {
+	links, err := n.conn.Links(ctx)
 	if err != nil {
 		return err
 	}
-	addrs, err := m.tc.Addrs(ctx)
+	addrs, err := n.conn.Addrs(ctx)
 	if err != nil {
 		return err
 	}
-	neighs, err := m.tc.Neighs(ctx)
+	neighs, err := n.conn.Neighs(ctx)
 	if err != nil {
 		return err
 	}
@@ -82,8 +73,8 @@ func (m *Mirror) readLinks(ctx context.Context, s *snapshot) error {
 				l.addrs = append(l.addrs, a.Prefix)
 			}
 		}
-		for _, n := range neighs {
-			if n.Ifindex == l.index && n.Master == l.master && !n.Permanent {
+		for _, known := range neighs {
+			if known.Ifindex == l.index && known.Master == l.master && !known.Permanent {
 				l.macs++
 			}
 		}

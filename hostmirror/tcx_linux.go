@@ -18,7 +18,7 @@ var tcxTypes = map[tcnl.Hook]ebpf.AttachType{
 
 // readTCX counts the tcx programs on hooks that have filters of ours. What it cannot
 // find out, on a kernel before 6.6 or without the rights to ask, counts as none.
-func (m *Mirror) readTCX(ctx context.Context, s *snapshot) {
+func (n *netlinkAccess) readTCX(ctx context.Context, s *snapshot) {
 	var hooks []point
 	for _, f := range s.filters {
 		if mk, ok := markOf(f); ok && mk.hook == f.Hook {
@@ -29,7 +29,7 @@ func (m *Mirror) readTCX(ctx context.Context, s *snapshot) {
 		return
 	}
 	s.tcx = make(map[point]int)
-	_ = m.tc.Do(func() error {
+	_ = n.conn.Do(func() error {
 		for _, at := range hooks {
 			if _, done := s.tcx[at]; done {
 				continue

@@ -131,7 +131,7 @@ func (c *Conn) dump(ctx context.Context, build func() *nl.NetlinkRequest, answer
 			return msgs, err
 		}
 	}
-	return nil, nl.ErrDumpInterrupted
+	return nil, ErrDisturbed
 }
 
 // Filters lists the filters of a hook in all chains, in the order of the kernel,

@@ -245,6 +245,8 @@ var (
 	// ErrCut means that ctx ended before the kernel answered: what was asked for may
 	// have been done.
 	ErrCut = errors.New("no answer yet when the time was up")
+	// ErrDisturbed means that a listing was overtaken by changes again and again.
+	ErrDisturbed = errors.New("the listing was disturbed by changes")
 	// ErrMalformed means a message of the kernel that cannot be read.
 	ErrMalformed = errors.New("malformed netlink message")
 )

@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-
-	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/transport"
@@ -23,7 +20,7 @@ import (
 type Mirror struct {
 	dev         models.DeviceID
 	log         *slog.Logger
-	tc          *tcnl.Conn
+	access      access
 	classifiers classifiers
 	names       map[sessionHash]string
 
@@ -55,33 +52,20 @@ func Open(ctx context.Context, o Options) (*Mirror, error) {
 	}
 	m.learn(o.Known...)
 	var err error
-	if m.tc, err = open(o.Namespace); err != nil {
+	if m.access, err = openNetlink(o.Namespace); err != nil {
 		return nil, &drivers.Error{Device: o.Device, Phase: drivers.PhaseConnect, Kind: errnoKind(err), Err: err}
 	}
 	prefer := o.Prefer
 	if len(prefer) == 0 {
 		prefer = tcnl.Kinds()
 	}
-	m.classifiers = probe(ctx, prefer)
+	m.classifiers = m.access.probe(ctx, prefer)
 	return m, nil
-}
-
-func open(path string) (*tcnl.Conn, error) {
-	if path == "" {
-		return tcnl.Open(-1)
-	}
-	ns, err := netns.GetFromPath(path)
-	if err != nil {
-		return nil, fmt.Errorf("network namespace %s: %w", path, err)
-	}
-	defer ns.Close()
-	return tcnl.Open(int(ns))
 }
 
 // Close releases the socket. What was made in the kernel stays.
 func (m *Mirror) Close() error {
-	m.tc.Close()
-	return nil
+	return m.access.close()
 }
 
 // learn remembers names by which sessions can be recognised.
@@ -112,6 +96,18 @@ func (m *Mirror) Check(s models.Session) []string { return check(s) }
 
 // PortKind says that every interface is a port: a bond, too, is mirrored like one.
 func (m *Mirror) PortKind(string) models.SourceKind { return models.SourcePort }
+
+// read takes a snapshot.
+func (m *Mirror) read(ctx context.Context) (s *snapshot, err error) {
+	err = m.tap(ctx, "", func() error {
+		s, err = m.access.read(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
 
 // Observe gives our sessions, the mirrors of others as sessions "tc/...", and all
 // interfaces.
@@ -199,7 +195,7 @@ func (m *Mirror) failed(phase drivers.Phase, err error) *drivers.Error {
 		return have
 	}
 	e := &drivers.Error{Device: m.dev, Phase: phase, Kind: errnoKind(err), Hint: hint(err), Err: err}
-	var errno unix.Errno
+	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		e.Reply = err.Error()
 		if _, words, ok := strings.Cut(e.Reply, errno.Error()+": "); ok {
@@ -211,9 +207,9 @@ func (m *Mirror) failed(phase drivers.Phase, err error) *drivers.Error {
 }
 
 // kernelError is an errno that is shown by its name, since its text is in the reply.
-type kernelError struct{ errno unix.Errno }
+type kernelError struct{ errno syscall.Errno }
 
-func (e kernelError) Error() string { return unix.ErrnoName(e.errno) }
+func (e kernelError) Error() string { return errnoName(e.errno) }
 func (e kernelError) Unwrap() error { return e.errno }
 
 func inPhase(err error, p drivers.Phase) error {
@@ -231,11 +227,11 @@ func errnoKind(err error) transport.Kind {
 		return transport.Canceled
 	case errors.Is(err, drivers.ErrUnsupported):
 		return drivers.Unsupported
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
 		return transport.Auth
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ETIMEDOUT):
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ETIMEDOUT):
 		return transport.Timeout
-	case errors.Is(err, unix.EBUSY), errors.Is(err, nl.ErrDumpInterrupted):
+	case errors.Is(err, syscall.EBUSY), errors.Is(err, tcnl.ErrDisturbed):
 		return transport.Busy
 	case errors.Is(err, tcnl.ErrMalformed):
 		return transport.Protocol
@@ -245,7 +241,7 @@ func errnoKind(err error) transport.Kind {
 }
 
 func hint(err error) string {
-	if errors.Is(err, unix.EPERM) {
+	if errors.Is(err, syscall.EPERM) {
 		return "changing filters needs root or CAP_NET_ADMIN in the network namespace"
 	}
 	return ""

@@ -1,0 +1,19 @@
+package hostmirror
+
+import "context"
+
+// access is the way to the kernel whose ports are mirrored. It looks and does; what
+// is to be done, and whether it still fits, is decided by those who use it.
+type access interface {
+	// read takes a snapshot. It changes nothing and needs no privilege.
+	read(ctx context.Context) (*snapshot, error)
+	// probe finds out which of the classifiers prefer the kernel has, best first. It
+	// leaves no trace. What it cannot find out counts as there.
+	probe(ctx context.Context, prefer []string) classifiers
+	// do does one operation and gives the way back, nil where there is nothing to
+	// undo. With an error there can be a way back too: of what was done in part, or
+	// is in doubt.
+	do(ctx context.Context, o operation) (func(context.Context) error, error)
+	// close lets go of the kernel. What was made there stays.
+	close() error
+}

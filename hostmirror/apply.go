@@ -1,0 +1,154 @@
+package hostmirror
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+
+	"github.com/spanctl/spanctl/drivers"
+	"github.com/spanctl/spanctl/drivers/transport"
+	"github.com/spanctl/spanctl/hostmirror/tcnl"
+)
+
+// Apply does the steps of the checkpoint's script, in order. Before the first one it
+// reads all of them and looks whether they still fit what the kernel holds. When one
+// fails, or ctx ends between two, it undoes those that it has done, last first; what
+// it could not undo, the error's hint tells. A clsact that it made stays.
+func (m *Mirror) Apply(ctx context.Context, cp drivers.Checkpoint) error {
+	m.learnFrom(cp.Changes)
+	defer func() { m.snap = nil }()
+	ops, err := m.parse(cp)
+	if err != nil {
+		return err
+	}
+	snap, err := m.read(ctx)
+	if err != nil {
+		return m.failed(drivers.PhaseApply, err)
+	}
+	if i, err := snap.fits(ops); err != nil {
+		return m.stepFailed(cp.Script.Steps, i, err)
+	}
+	var undo []func(context.Context) error
+	for i, o := range ops {
+		m.log.DebugContext(ctx, "apply", "device", m.dev, "session", cp.Script.Steps[i].Session, "step", o.String())
+		var back func(context.Context) error
+		err := m.tap(ctx, o.String(), func() (err error) {
+			back, err = m.access.do(ctx, o)
+			return err
+		})
+		if back != nil {
+			undo = append(undo, back)
+		}
+		if err == nil {
+			continue
+		}
+		failure := m.stepFailed(cp.Script.Steps, i, err)
+		if o.Verb == addFilter && errors.Is(err, syscall.ENOENT) {
+			m.classifiers.drop(o.Kind, err)
+			failure.Kind, failure.Hint = drivers.Unsupported, "plan again: the next classifier will be tried"
+		}
+		// The way back is taken also when ctx has ended.
+		for _, back := range slices.Backward(undo) {
+			if err := back(context.WithoutCancel(ctx)); err != nil {
+				failure.Hint = fmt.Sprintf("not all could be undone: %v; look at the host and plan again", err)
+			}
+		}
+		return failure
+	}
+	return nil
+}
+
+// parse reads all steps before anything is done.
+func (m *Mirror) parse(cp drivers.Checkpoint) ([]operation, error) {
+	if cp.Device != m.dev {
+		return nil, m.failed(drivers.PhaseApply, fmt.Errorf("the checkpoint is of device %q", cp.Device))
+	}
+	if cp.Script.Encoding != transport.TC && !cp.Script.Empty() {
+		return nil, m.failed(drivers.PhaseApply, fmt.Errorf("a script in %q, want %q", cp.Script.Encoding, transport.TC))
+	}
+	ops := make([]operation, len(cp.Script.Steps))
+	for i, s := range cp.Script.Steps {
+		var err error
+		if ops[i], err = parseOperation(s.Text); err != nil {
+			e := m.stepFailed(cp.Script.Steps, i, err)
+			e.Kind = transport.Protocol
+			return nil, e
+		}
+	}
+	return ops, nil
+}
+
+func (m *Mirror) stepFailed(steps []transport.Step, i int, err error) *drivers.Error {
+	e := m.failed(drivers.PhaseApply, err)
+	if i < len(steps) {
+		e.Session, e.Command = steps[i].Session, steps[i].Redacted()
+	}
+	e.InDoubt = inDoubt(err)
+	return e
+}
+
+// fits looks whether ops can be done on s as they were planned. It gives the number
+// of the operation that cannot.
+func (s *snapshot) fits(ops []operation) (int, error) {
+	after := *s
+	after.filters = slices.Clone(s.filters)
+	var added []tcnl.Filter
+	for i, o := range ops {
+		dev, ok := s.byName(o.Dev)
+		if !ok {
+			return i, fmt.Errorf("interface %s: %w", o.Dev, syscall.ENODEV)
+		}
+		switch o.Verb {
+		case addQdisc:
+		case addFilter:
+			target, ok := s.byName(o.Target)
+			if !ok {
+				return i, fmt.Errorf("interface %s: %w", o.Target, syscall.ENODEV)
+			}
+			f := tcnl.Filter{
+				ID:      tcnl.ID{Ifindex: dev.index, Hook: o.Hook, Priority: o.Priority, Protocol: o.Protocol, Kind: o.Kind},
+				Actions: []tcnl.Action{{Mirred: &tcnl.Mirred{Mode: tcnl.EgressMirror, Ifindex: target.index}}},
+			}
+			added = append(added, f)
+			after.filters = append(after.filters, f)
+		case delFilter:
+			f, err := find(s.on(dev.index, o.Hook), o, dev.index)
+			if err != nil {
+				return i, err
+			}
+			after.filters = slices.DeleteFunc(after.filters, func(g tcnl.Filter) bool { return g.ID == f.ID })
+		default:
+			return i, fmt.Errorf("verb %q is not known", o.Verb)
+		}
+	}
+	if err := after.checkLoops(added); err != nil {
+		return len(ops), err
+	}
+	return 0, nil
+}
+
+// find finds the filter that a delete is about. It must be the very one that was
+// planned for: ours, with the cookie that the command names.
+func find(filters []tcnl.Filter, o operation, index int) (tcnl.Filter, error) {
+	id := tcnl.ID{
+		Ifindex: index, Hook: o.Hook, Chain: o.Chain, Priority: o.Priority, Protocol: o.Protocol, Kind: o.Kind, Handle: o.Handle,
+	}
+	for _, f := range filters {
+		if f.ID != id {
+			continue
+		}
+		if _, ours := markOf(f); !ours || !bytes.Equal(f.Actions[0].Cookie, o.Cookie[:]) {
+			return tcnl.Filter{}, errors.New("another filter has taken this place since the plan was made; it is left alone")
+		}
+		return f, nil
+	}
+	return tcnl.Filter{}, errors.New("the filter is no longer there; plan again")
+}
+
+// inDoubt reports whether the kernel may have done what err is about.
+func inDoubt(err error) bool {
+	return errors.Is(err, tcnl.ErrCut) || errors.Is(err, tcnl.ErrUnseen) || err != nil && errnoKind(err) == transport.Timeout
+}
