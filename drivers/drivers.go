@@ -71,6 +71,14 @@ type Checkpoint struct {
 	HeldUntil time.Time `json:"heldUntil,omitzero"`
 }
 
+// Adviser is a Driver that knows more of changes than that they can be made.
+type Adviser interface {
+	// Advise gives what a person should know before cs is made on the device as it was
+	// observed last, such as copies that will be lost or doubled. All findings are
+	// warnings: what must not be made, Render refuses.
+	Advise(cs models.ChangeSet) models.Findings
+}
+
 // Driver is what the engine sees: one device, connected. It is used by one
 // goroutine at a time. Errors are *Error.
 type Driver interface {

@@ -2,9 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spanctl/spanctl/drivers"
-	"github.com/spanctl/spanctl/drivers/transport"
 	"github.com/spanctl/spanctl/models"
 	"github.com/spanctl/spanctl/models/plan"
 )
@@ -343,82 +339,6 @@ func (e *Engine) changes(ctx context.Context, conns *conns, t *task, p *Plan, li
 	e.renew(t, p, live, changed)
 	forget(t, p, states, live, scope)
 	return nil
-}
-
-func (e *Engine) render(ctx context.Context, conns *conns, t *task, p *Plan, sets []models.ChangeSet, run string) error {
-	groups := plan.Order(sets)
-	if len(groups) == 0 {
-		return nil
-	}
-	edits, err := e.c.Store.NextEdits(ctx, run, t.devices...)
-	if err != nil {
-		return err
-	}
-	within := t.req.Within
-	if within <= 0 {
-		within = e.c.Within
-	}
-	prior := make(map[models.SessionID]models.Record, len(t.records))
-	for _, r := range t.records {
-		prior[r.ID()] = r
-	}
-	timed := make(map[models.DeviceID]bool)
-	for _, g := range groups {
-		out := Group{Intent: g.Intent}
-		for _, w := range g.Waves {
-			var wave []drivers.Checkpoint
-			for _, cs := range w {
-				cp := drivers.Checkpoint{Device: cs.Device, Changes: cs}
-				for _, ch := range cs.Changes {
-					if r, ok := prior[ch.Session().ID()]; ok {
-						cp.Prior = append(cp.Prior, r)
-					}
-				}
-				o := drivers.RenderOptions{Tag: tag(cs, edits[cs.Device]), Within: within, Facts: t.facts[cs.Device]}
-				if cp.Script, err = e.script(ctx, conns, t, cs, o); err != nil {
-					return err
-				}
-				if cp.Script.Within > 0 { // a platform whose devices may have a timer, and this one has
-					timed[cs.Device] = true
-				}
-				wave = append(wave, cp)
-			}
-			out.Waves = append(out.Waves, wave)
-		}
-		p.Groups = append(p.Groups, out)
-	}
-	for i := range p.Devices {
-		if timed[p.Devices[i].Device] {
-			p.Devices[i].WayBack = models.Yes
-		}
-	}
-	return nil
-}
-
-// script renders without the device where the platform can, else with its driver.
-func (e *Engine) script(ctx context.Context, conns *conns, t *task, cs models.ChangeSet, o drivers.RenderOptions) (s transport.Script, err error) {
-	if p, ok := e.c.Platforms(cs.Device).(drivers.Planner); ok {
-		s, err = p.Render(cs, o)
-	} else if t.req.Offline != nil {
-		err = fmt.Errorf("%w: the commands for this platform depend on the host; plan with it in reach", drivers.ErrUnsupported)
-	} else {
-		err = conns.with(ctx, cs.Device, func(d drivers.Driver) (err error) {
-			s, err = d.Render(cs, o)
-			return err
-		})
-	}
-	return s, drivers.WrapError(cs.Device, drivers.PhaseRender, err)
-}
-
-// tag names the edit: the same for a plan and the apply that follows it, another
-// one after any other run on the device.
-func tag(cs models.ChangeSet, edit int64) string {
-	text, err := json.Marshal(cs)
-	if err != nil {
-		panic(err) // plain data without cycles always encodes
-	}
-	sum := sha256.Sum256(fmt.Appendf(text, "/%d", edit))
-	return hex.EncodeToString(sum[:5])
 }
 
 // renew finds the records whose lease, owner or reason an apply writes anew.

@@ -67,7 +67,7 @@ func (r *run) sameScripts(ctx context.Context, t *task, saved *Plan) error {
 		for _, w := range g.Waves {
 			for _, cp := range w {
 				o := drivers.RenderOptions{Tag: tag(cp.Changes, edits[cp.Device]), Within: cp.Script.Within, Facts: t.facts[cp.Device]}
-				s, err := r.e.script(ctx, r.conns, t, cp.Changes, o)
+				s, _, err := r.e.script(ctx, r.conns, t, cp.Changes, o)
 				if err != nil {
 					return err
 				}
