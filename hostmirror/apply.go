@@ -19,7 +19,7 @@ import (
 // it could not undo, the error's hint tells. A clsact that it made stays.
 func (m *Mirror) Apply(ctx context.Context, cp drivers.Checkpoint) error {
 	m.learnFrom(cp.Changes)
-	defer func() { m.snap = nil }()
+	defer func() { m.snap, m.ahead = nil, nil }()
 	ops, err := m.parse(cp)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"syscall"
 
@@ -25,16 +26,26 @@ type Mirror struct {
 	names       map[sessionHash]string
 
 	// snap is what Render decides from: the last look, nil once it is out of date.
-	snap *snapshot
+	// ahead are the changes that have been rendered since.
+	snap  *snapshot
+	ahead []ahead
 
 	// tap stands around every look at the kernel (what is "") and every step (its
 	// text), so that tests can let the kernel refuse or be silent.
 	tap func(ctx context.Context, what string, do func() error) error
 }
 
+// ahead is a rendered change and what the kernel will hold once it is made.
+type ahead struct {
+	changes models.ChangeSet
+	script  transport.Script
+	after   *snapshot
+}
+
 var (
-	_ drivers.Driver = (*Mirror)(nil)
-	_ plan.Platform  = (*Mirror)(nil)
+	_ drivers.Driver  = (*Mirror)(nil)
+	_ drivers.Adviser = (*Mirror)(nil)
+	_ plan.Platform   = (*Mirror)(nil)
 )
 
 // Open opens the network namespace that o names. Looking needs no privilege beyond
@@ -112,9 +123,9 @@ func (m *Mirror) read(ctx context.Context) (s *snapshot, err error) {
 // Observe gives our sessions, the mirrors of others as sessions "tc/...", and all
 // interfaces.
 func (m *Mirror) Observe(ctx context.Context) (models.DeviceState, error) {
+	m.snap, m.ahead = nil, nil
 	snap, err := m.read(ctx)
 	if err != nil {
-		m.snap = nil
 		return models.DeviceState{}, m.failed(drivers.PhaseObserve, err)
 	}
 	m.snap = snap
@@ -130,9 +141,11 @@ func (m *Mirror) Counters(ctx context.Context) ([]Counter, error) {
 	return snap.counters(m.names), nil
 }
 
-// Render gives the tc commands for cs. It decides from what Observe saw last, and
-// looks by itself when that is out of date; it changes nothing. Options do not matter:
-// the kernel names no edits and has no way back.
+// Render gives the tc commands for cs. It decides from what Observe saw last, as it
+// will be after the change sets that were rendered since, so that the scripts of several
+// change sets fit together in that order; the same set gives the same script again. It
+// looks by itself when what was seen is out of date; it changes nothing. Options do not
+// matter: the kernel names no edits and has no way back.
 func (m *Mirror) Render(cs models.ChangeSet, _ drivers.RenderOptions) (transport.Script, error) {
 	m.learnFrom(cs)
 	if cs.Device != m.dev {
@@ -148,7 +161,28 @@ func (m *Mirror) Render(cs models.ChangeSet, _ drivers.RenderOptions) (transport
 		return transport.Script{}, m.failed(drivers.PhaseRender,
 			fmt.Errorf("%w: the kernel has no classifier for a mirror: %s", drivers.ErrUnsupported, m.classifiers.reasons()))
 	}
-	return render(m.dev, m.snap, kind, cs)
+	base := m.snap
+	for _, a := range m.ahead {
+		if reflect.DeepEqual(a.changes, cs) {
+			return a.script, nil
+		}
+		base = a.after
+	}
+	script, after, err := renderOn(m.dev, base, kind, cs)
+	if err == nil {
+		m.ahead = append(m.ahead, ahead{cs, script, after})
+	}
+	return script, err
+}
+
+// Advise gives what is worth knowing of cs, which was rendered before.
+func (m *Mirror) Advise(cs models.ChangeSet) models.Findings {
+	for _, a := range m.ahead {
+		if reflect.DeepEqual(a.changes, cs) {
+			return a.after.advise(m.dev, cs)
+		}
+	}
+	return nil
 }
 
 // Confirm does nothing: there is no timer to stop.

@@ -411,3 +411,37 @@ func TestOpenRefuses(t *testing.T) {
 	_, err := Open(t.Context(), Options{Device: host, Namespace: filepath.Join(t.TempDir(), "none")})
 	wantKind(t, err, transport.Rejected, "no such file")
 }
+
+// Scripts that were rendered one after the other fit together when they are applied in
+// that order: several intents can be about one port.
+func TestScriptsOfOnePlanFitTogether(t *testing.T) {
+	eachKind(t, func(t *testing.T, kind string) {
+		b := newBed(t)
+		m := b.open(kind)
+		if _, err := m.Observe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		one, two := session("sp-a", []string{"m0"}, port("r0", models.Both)), session("sp-b", []string{"m1"}, port("r0", models.Both))
+		var cps []drivers.Checkpoint
+		for _, ses := range []models.Session{one, two} {
+			script, err := m.Render(create(ses), drivers.RenderOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := m.Render(create(ses), drivers.RenderOptions{})
+			if d := cmp.Diff(script, again); err != nil || d != "" {
+				t.Errorf("rendered again: %v, (-first +second):\n%s", err, d)
+			}
+			cps = append(cps, drivers.Checkpoint{Device: host, Changes: create(ses), Script: script})
+		}
+		if _, err := m.Render(create(session("sp-c", []string{"r0"}, port("m1", models.Rx))), drivers.RenderOptions{}); err == nil {
+			t.Error("a loop with what was rendered before: no error")
+		}
+		for _, cp := range cps {
+			if err := m.Apply(t.Context(), cp); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.truth(kind, []string{"sp-a", "sp-b"}, one, two)
+	})
+}

@@ -40,6 +40,12 @@ type renderer struct {
 // render gives the script for cs. The first thing that cannot be done is an error;
 // nothing is left out silently.
 func render(dev models.DeviceID, snap *snapshot, kind string, cs models.ChangeSet) (transport.Script, error) {
+	script, _, err := renderOn(dev, snap, kind, cs)
+	return script, err
+}
+
+// renderOn is render that gives, too, what the kernel will hold then.
+func renderOn(dev models.DeviceID, snap *snapshot, kind string, cs models.ChangeSet) (transport.Script, *snapshot, error) {
 	r := &renderer{dev: dev, snap: *snap, kind: kind}
 	r.snap.filters = slices.Clone(snap.filters)
 	r.snap.qdiscs = slices.Clone(snap.qdiscs)
@@ -49,13 +55,15 @@ func render(dev models.DeviceID, snap *snapshot, kind string, cs models.ChangeSe
 			if ses := c.Session(); ses != nil {
 				name = ses.Name
 			}
-			return transport.Script{}, &drivers.Error{Device: dev, Phase: drivers.PhaseRender, Kind: kindOf(err), Session: name, Err: err}
+			return transport.Script{}, nil, &drivers.Error{Device: dev, Phase: drivers.PhaseRender, Kind: kindOf(err), Session: name, Err: err}
 		}
 	}
 	if err := r.snap.checkLoops(r.added); err != nil {
-		return transport.Script{}, &drivers.Error{Device: dev, Phase: drivers.PhaseRender, Kind: transport.Rejected, Err: err}
+		return transport.Script{}, nil, &drivers.Error{Device: dev, Phase: drivers.PhaseRender, Kind: transport.Rejected, Err: err}
 	}
-	return transport.Script{Encoding: transport.TC, Steps: r.steps}, nil
+	// Each script adds the qdiscs that it needs, in case those before it fail.
+	r.snap.qdiscs = snap.qdiscs
+	return transport.Script{Encoding: transport.TC, Steps: r.steps}, &r.snap, nil
 }
 
 func kindOf(err error) transport.Kind {
