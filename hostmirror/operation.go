@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
 
@@ -17,7 +18,7 @@ const (
 	delFilter verb = "filter del"
 )
 
-// operation is one step of a script: a tc command. Fields that a verb does not use
+// operation is one step of a script: a tc command, or a change of a program. Fields that a verb does not use
 // are zero.
 type operation struct {
 	Verb     verb
@@ -30,6 +31,11 @@ type operation struct {
 	Handle   uint32      // of delFilter
 	Target   string      // of addFilter
 	Cookie   tcnl.Cookie // of addFilter, and what delFilter must find
+
+	// Of verbs of programs. Destinations are by name; their indexes are 0.
+	Copy   bpfcopy.Session
+	Tunnel bpfcopy.Tunnel
+	Index  int // interface index, of forgetCopy
 }
 
 // selectors are the words with which tc makes a filter take every frame.
@@ -56,6 +62,9 @@ func (o operation) String() string {
 		return fmt.Sprintf("tc filter del dev %s %s%s pref %d protocol %s handle %s %s # cookie %s",
 			quote(o.Dev), o.Hook, chain, o.Priority, protocolText(o.Protocol), handleText(o.Kind, o.Handle), o.Kind, o.Cookie)
 	default:
+		if o.Verb.program() {
+			return o.programText()
+		}
 		return string(o.Verb)
 	}
 }
@@ -78,6 +87,9 @@ func readOperation(s string) (operation, error) {
 		return operation{}, err
 	}
 	r := &reader{words: words}
+	if r.peek() == "bpf" {
+		return r.readProgram()
+	}
 	r.expect("tc")
 	o := operation{Verb: verb(r.next() + " " + r.next())}
 	r.expect("dev")

@@ -36,12 +36,13 @@ func (m Method) String() string {
 // objects by name.
 const DefaultPins = "/sys/fs/bpf/spanctl"
 
-// Priorities of our filters where there is no tcx: of programs that cut, and of those
-// that copy, behind them. A priority belongs to one classifier, so these are not those
-// of filters that other packages of this module make.
+// Priorities of our filters where there is no tcx: of programs that cut, before
+// everything that could copy a copy, and of those that copy. A priority belongs to one
+// classifier, so these are not those of filters that other packages of this module make:
+// guards have 21327, mirrors 21328 to 21391.
 const (
-	TruncatePriority = 21329
-	FilterPriority   = 21330
+	TruncatePriority = 21326
+	FilterPriority   = 21392
 )
 
 // Options say where to work.
@@ -73,6 +74,9 @@ type Attached struct {
 	// Looped counts frames that came back to the program while it made copies, and were
 	// not copied again.
 	Looped uint64 `json:"looped"`
+	// Elsewhere is set for a program whose interface is gone or in another network
+	// namespace: it copies nothing here.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 	// Problems says what is wrong: interfaces that are gone, or are others by now.
 	Problems []string `json:"problems,omitempty"`
 }

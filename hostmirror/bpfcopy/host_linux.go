@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -31,8 +32,8 @@ type Host struct {
 }
 
 // Open opens a network namespace. It changes nothing but making the folder for pins.
-// To look and to change needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and CAP_SYS_ADMIN
-// to enter the namespace, even the current one.
+// To look and to change needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and, to enter
+// another namespace than that of the process, CAP_SYS_ADMIN.
 func Open(o Options) (_ *Host, err error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -43,29 +44,65 @@ func Open(o Options) (_ *Host, err error) {
 			_ = h.Close()
 		}
 	}()
-	if o.Namespace == "" {
-		h.ns, err = netns.Get()
-	} else {
-		h.ns, err = netns.GetFromPath(o.Namespace)
+	if h.ns, err = namespace(o.Namespace); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("network namespace %s: %w", o.Namespace, err)
-	}
-	if h.nl, err = netlink.NewHandleAt(h.ns, unix.NETLINK_ROUTE); err != nil {
+	if err = h.within(func() (err error) {
+		h.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	if h.tc, err = tcnl.Open(int(h.ns)); err != nil {
 		return nil, err
 	}
-	if o.Pins == "" {
-		o.Pins = DefaultPins
+	if h.dir, err = folder(o.Pins, h.ns); err != nil {
+		return nil, err
+	}
+	return h, h.makeDir()
+}
+
+// folder gives where the pins of a namespace are.
+func folder(pins string, ns netns.NsHandle) (string, error) {
+	if pins == "" {
+		pins = DefaultPins
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(int(h.ns), &st); err != nil {
-		return nil, fmt.Errorf("network namespace: %w", err)
+	if err := unix.Fstat(int(ns), &st); err != nil {
+		return "", fmt.Errorf("network namespace: %w", err)
 	}
-	h.dir = filepath.Join(o.Pins, strconv.FormatUint(st.Ino, 10))
-	return h, h.makeDir()
+	return filepath.Join(pins, strconv.FormatUint(st.Ino, 10)), nil
+}
+
+// Pinned tells whether there may be programs in a namespace: whether anything is pinned
+// for it. It changes nothing, and needs no more than the right to read the folder.
+func Pinned(o Options) (bool, error) {
+	ns, err := namespace(o.Namespace)
+	if err != nil {
+		return false, err
+	}
+	defer ns.Close()
+	dir, err := folder(o.Pins, ns)
+	if err != nil {
+		return false, err
+	}
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return len(entries) > 0, err
+}
+
+func namespace(path string) (ns netns.NsHandle, err error) {
+	if path == "" {
+		ns, err = netns.Get()
+	} else {
+		ns, err = netns.GetFromPath(path)
+	}
+	if err != nil {
+		return netns.None(), fmt.Errorf("network namespace %s: %w", path, err)
+	}
+	return ns, nil
 }
 
 // makeDir makes the folder for pins. Outside of a BPF file system the kernel would
@@ -74,11 +111,11 @@ func (h *Host) makeDir() error {
 	if err := os.MkdirAll(h.dir, 0o700); err != nil {
 		return fmt.Errorf("folder for BPF pins: %w", err)
 	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(h.dir, &fs); err != nil {
+	var st unix.Statfs_t
+	if err := unix.Statfs(h.dir, &st); err != nil {
 		return fmt.Errorf("folder for BPF pins %s: %w", h.dir, err)
 	}
-	if fs.Type != unix.BPF_FS_MAGIC {
+	if st.Type != unix.BPF_FS_MAGIC {
 		_ = os.Remove(h.dir)
 		return fmt.Errorf("%w: %s is not in a BPF file system; mount one: mount -t bpf bpf /sys/fs/bpf", ErrUnsupported, h.dir)
 	}
@@ -93,21 +130,31 @@ func (h *Host) Close() error {
 	if h.nl != nil {
 		h.nl.Close()
 	}
-	_ = os.Remove(h.dir) // goes when nothing is pinned there
+	if unlock, err := h.tryLock(); err == nil {
+		_ = os.Remove(h.dir) // goes when nothing is pinned there
+		unlock()
+	}
 	if h.ns.IsOpen() {
 		return h.ns.Close()
 	}
 	return nil
 }
 
-// within runs f on a thread in the namespace.
+// within runs f on a thread in the namespace. Entering needs CAP_SYS_ADMIN, so the
+// namespace that the thread is in already is not entered.
 func (h *Host) within(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err := netns.Set(h.ns); err != nil {
-			done <- fmt.Errorf("network namespace: %w", err)
-			return
+		here, err := netns.Get()
+		if err == nil {
+			defer here.Close()
+		}
+		if err != nil || !here.Equal(h.ns) {
+			if err := netns.Set(h.ns); err != nil {
+				done <- fmt.Errorf("network namespace: %w", err)
+				return
+			}
 		}
 		done <- f()
 	}()
@@ -351,6 +398,7 @@ func (h *Host) observe(ctx context.Context, p place) (Attached, bool, error) {
 	a := Attached{
 		Port: have.config.Port, Direction: p.role.direction(), Method: have.method,
 		Program: uint32(have.program), Set: have.config.Set, Problems: have.problems,
+		Elsewhere: slices.Contains(have.problems, problemElsewhere),
 	}
 	problem := func(err error) {
 		if err != nil {
@@ -359,9 +407,15 @@ func (h *Host) observe(ctx context.Context, p place) (Attached, bool, error) {
 	}
 	_, err = h.check(a.Port)
 	problem(err)
+	checked := make(map[Device]error)
 	for _, s := range a.Set.Sessions {
 		for _, d := range s.Destinations {
-			if _, err := h.check(d); err != nil {
+			err, done := checked[d]
+			if !done {
+				_, err = h.check(d)
+				checked[d] = err
+			}
+			if err != nil {
 				problem(fmt.Errorf("session %s: destination %w", s.Name, err))
 			}
 		}

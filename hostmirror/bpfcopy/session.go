@@ -59,6 +59,7 @@ type Session struct {
 	Filter       []models.Rule `json:"filter,omitempty"`      // first match wins; see models.DefaultAction for the rest
 	SampleOneIn  uint32        `json:"sampleOneIn,omitempty"` // 0 and 1 = every frame; by chance, not by counting
 	TruncateTo   uint16        `json:"truncateTo,omitempty"`  // bytes kept of each copy, 0 = whole frame
+	Reason       string        `json:"reason,omitempty"`      // why it is done by BPF; kept for people
 }
 
 // Tunnel is the outer header of a tunnel that carries copies away from this host. A
