@@ -1,12 +1,15 @@
 package hostmirror
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
+	"github.com/spanctl/spanctl/models"
 )
 
 var testCookie = mark{session: hashOf("host1", "sp-web"), hook: tcnl.Ingress}.cookie()
@@ -43,8 +46,14 @@ var operationTests = []struct {
 	},
 }
 
+// addresses compares addresses and prefixes as values.
+var addresses = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b models.Prefix) bool { return a == b }),
+}
+
 func TestOperationText(t *testing.T) {
-	for _, tt := range operationTests {
+	for _, tt := range slices.Concat(operationTests, programOperationTests) {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.op.String(); got != tt.text {
 				t.Errorf("String:\n got %s\nwant %s", got, tt.text)
@@ -53,7 +62,7 @@ func TestOperationText(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(tt.op, got); d != "" {
+			if d := cmp.Diff(tt.op, got, addresses); d != "" {
 				t.Errorf("parseOperation (-want +got):\n%s", d)
 			}
 		})
@@ -97,7 +106,7 @@ func TestParseOperationRefuses(t *testing.T) {
 }
 
 func FuzzParseOperation(f *testing.F) {
-	for _, tt := range operationTests {
+	for _, tt := range slices.Concat(operationTests, programOperationTests) {
 		f.Add(tt.text)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

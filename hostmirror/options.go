@@ -45,7 +45,9 @@ type Counter struct {
 	Session     string
 	Source      string
 	Direction   models.Direction // Rx or Tx
-	Destination string           // "" once the interface is gone
+	Destination string           // names with spaces between; "" once the interface is gone
+	Method      string           // as CopyReport.Method
+	Reason      string           // as CopyReport.Reason
 	// Packets and Bytes were offered to the destination, Lost of the packets were not
 	// taken by it: it was down, gone or full, or its MTU too small. See tcnl.Stats
 	// for what segmentation offload does to them.

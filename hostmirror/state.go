@@ -249,7 +249,7 @@ func (s *snapshot) counters(names map[sessionHash]string) []Counter {
 		}
 		k, stats := s.key(f), f.Actions[0].Stats
 		out = append(out, Counter{
-			Session: name, Source: k.source, Direction: directionOf(k.hook), Destination: k.target,
+			Session: name, Source: k.source, Direction: directionOf(k.hook), Destination: k.target, Method: "tc " + f.Kind,
 			Packets: stats.Packets, Bytes: stats.Bytes, Lost: uint64(stats.Overlimits),
 		})
 	}

@@ -36,3 +36,17 @@ func (*Host) Prune(context.Context) ([]string, error) { return nil, unsupported(
 func (*Host) Programs(context.Context, int, models.Direction) ([]Program, error) {
 	return nil, unsupported()
 }
+
+// Change gives an error that wraps ErrUnsupported.
+func (*Host) Change(context.Context, Device, models.Direction, func(Set) (Set, error)) error {
+	return unsupported()
+}
+
+// Probe says that there are no programs here.
+func (*Host) Probe() Support { return Support{Err: unsupported()} }
+
+// Missing gives an error that wraps ErrUnsupported.
+func Missing() ([]string, error) { return nil, unsupported() }
+
+// Pinned gives an error that wraps ErrUnsupported.
+func Pinned(Options) (bool, error) { return false, unsupported() }
