@@ -18,20 +18,35 @@ import (
 // fails, or ctx ends between two, it undoes those that it has done, last first; what
 // it could not undo, the error's hint tells. A clsact that it made stays.
 func (m *Mirror) Apply(ctx context.Context, cp drivers.Checkpoint) error {
-	m.learnFrom(cp.Changes)
-	defer func() { m.snap, m.ahead = nil, nil }()
+	_, err := m.apply(ctx, cp)
+	return err
+}
+
+// ready reads the steps and looks whether they fit.
+func (m *Mirror) ready(ctx context.Context, cp drivers.Checkpoint) ([]operation, error) {
 	ops, err := m.parse(cp)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	snap, err := m.read(ctx)
 	if err != nil {
-		return m.failed(drivers.PhaseApply, err)
+		return nil, m.failed(drivers.PhaseApply, err)
 	}
 	if i, err := snap.fits(ops); err != nil {
-		return m.stepFailed(cp.Script.Steps, i, err)
+		return nil, m.stepFailed(cp.Script.Steps, i, err)
 	}
-	var undo []func(context.Context) error
+	return ops, nil
+}
+
+// apply is Apply that tells how to take back what it has done: the ways back of its
+// steps, in their order. With an error it has taken everything back itself.
+func (m *Mirror) apply(ctx context.Context, cp drivers.Checkpoint) (undo []func(context.Context) error, err error) {
+	m.learnFrom(cp.Changes)
+	defer func() { m.snap, m.ahead = nil, nil }()
+	ops, err := m.ready(ctx, cp)
+	if err != nil {
+		return nil, err
+	}
 	for i, o := range ops {
 		m.log.DebugContext(ctx, "apply", "device", m.dev, "session", cp.Script.Steps[i].Session, "step", o.String())
 		var back func(context.Context) error
@@ -50,15 +65,20 @@ func (m *Mirror) Apply(ctx context.Context, cp drivers.Checkpoint) error {
 			m.classifiers.drop(o.Kind, err)
 			failure.Kind, failure.Hint = drivers.Unsupported, "plan again: the next classifier will be tried"
 		}
-		// The way back is taken also when ctx has ended.
-		for _, back := range slices.Backward(undo) {
-			if err := back(context.WithoutCancel(ctx)); err != nil {
-				failure.Hint = fmt.Sprintf("not all could be undone: %v; look at the host and plan again", err)
-			}
-		}
-		return failure
+		takeBack(ctx, undo, failure)
+		return nil, failure
 	}
-	return nil
+	return undo, nil
+}
+
+// takeBack undoes, last first, also when ctx has ended. What it cannot undo, the hint
+// of failure tells.
+func takeBack(ctx context.Context, undo []func(context.Context) error, failure *drivers.Error) {
+	for _, back := range slices.Backward(undo) {
+		if err := back(context.WithoutCancel(ctx)); err != nil {
+			failure.Hint = fmt.Sprintf("not all could be undone: %v; look at the host and plan again", err)
+		}
+	}
 }
 
 // parse reads all steps before anything is done.

@@ -93,7 +93,7 @@ func check(s models.Session) []string {
 		switch {
 		case src.Kind != models.SourcePort:
 			add("a source of kind %s cannot be mirrored: name an interface", src.Kind)
-		case !validName(src.Name):
+		case !validPort(src.Name):
 			add("source %q cannot be the name of an interface", src.Name)
 		case len(hooksOf(src.Direction)) == 0:
 			add("source %s has no direction", src.Name)
@@ -104,7 +104,7 @@ func check(s models.Session) []string {
 		return out
 	}
 	for _, to := range s.Destination.Ports {
-		if !validName(to) {
+		if !validPort(to) {
 			add("destination %q cannot be the name of an interface", to)
 		}
 		for _, src := range s.Sources {
@@ -120,6 +120,12 @@ func check(s models.Session) []string {
 // "." or "..", without slash, colon and white space.
 func validName(s string) bool {
 	return s != "" && len(s) <= 15 && s != "." && s != ".." && !strings.ContainsAny(s, "/: \t\n\v\f\r")
+}
+
+// validPort takes the names of interfaces here, and of those elsewhere on the host.
+func validPort(s string) bool {
+	place, name, elsewhere := models.CutPlace(s)
+	return validName(name) && (!elsewhere || models.PlaceError(place) == nil)
 }
 
 func cutForeign(name string) (string, bool) { return strings.CutPrefix(name, foreignPrefix) }

@@ -192,33 +192,7 @@ func (m *Mirror) Confirm(context.Context, drivers.Checkpoint) error { return nil
 // applies that.
 func (m *Mirror) Revert(ctx context.Context, cp drivers.Checkpoint) error {
 	m.learnFrom(cp.Changes)
-	back, err := m.wayBack(ctx, cp)
-	if err != nil || back.Empty() {
-		return err
-	}
-	script, err := m.Render(back, drivers.RenderOptions{})
-	if err != nil {
-		return inPhase(err, drivers.PhaseRevert)
-	}
-	if err := m.Apply(ctx, drivers.Checkpoint{Device: m.dev, Changes: back, Script: script}); err != nil {
-		return inPhase(err, drivers.PhaseRevert)
-	}
-	left, err := m.wayBack(ctx, cp)
-	if err != nil || left.Empty() {
-		return err
-	}
-	return &drivers.Error{
-		Device: m.dev, Phase: drivers.PhaseRevert, Kind: drivers.Mismatch, Session: left.Changes[0].Session().Name,
-		Err: fmt.Errorf("the kernel took the way back, but %d sessions are not as before", len(left.Changes)),
-	}
-}
-
-func (m *Mirror) wayBack(ctx context.Context, cp drivers.Checkpoint) (models.ChangeSet, error) {
-	st, err := m.Observe(ctx)
-	if err != nil {
-		return models.ChangeSet{}, inPhase(err, drivers.PhaseRevert)
-	}
-	return plan.Back(cp.Changes, st), nil
+	return revert(ctx, m, m.dev, cp)
 }
 
 // failed makes err a drivers.Error; one that is stays as it is. What the kernel said

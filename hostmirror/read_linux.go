@@ -64,7 +64,7 @@ func (n *netlinkAccess) readLinks(ctx context.Context, s *snapshot) error {
 		}
 		switch l.kind {
 		case "veth":
-			l.peer = from.Lower
+			l.peer, l.far = from.Lower, from.Far
 		case "vlan", "macvlan", "macvtap", "ipvlan", "macsec":
 			l.parent = from.Lower
 		}

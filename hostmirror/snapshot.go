@@ -24,9 +24,10 @@ type link struct {
 	up     bool   // set up by configuration
 	runs   bool   // up and with carrier
 	mtu    int
-	master int // index of the bridge or bond that it belongs to, 0 = none
-	parent int // index of the device that it sits on (vlan, macvlan), 0 = none or elsewhere
-	peer   int // index of the other end of a veth in this namespace, 0 = elsewhere
+	master int       // index of the bridge or bond that it belongs to, 0 = none
+	parent int       // index of the device that it sits on (vlan, macvlan), 0 = none or elsewhere
+	peer   int       // index of the other end of a veth in this namespace, 0 = elsewhere
+	far    *tcnl.Far // the other end of a veth in another namespace, nil = here or not known
 	addrs  []netip.Prefix
 	macs   int  // addresses that a bridge has learned on it
 	xdp    bool // a program sees received frames before any filter does

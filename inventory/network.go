@@ -135,6 +135,10 @@ func (inv *Inventory) Network() models.Network {
 // labs do ("e1-1" of SR Linux): then braces make ranges ("e1-{1-4}"). Numbers in
 // ranges have no leading zeros.
 //
+// A Linux host has, beside its own, interfaces in containers and other network
+// namespaces, container:NAME/eth0 and netns:NAME/eth0. Ranges are those of the
+// interface; a "-" in NAME is part of it, and braces work in both.
+//
 // More than 4096 ports, a range that runs backwards, a name that the platform cannot
 // have, and, where the inventory lists the device's ports, any other, are errors.
 func (inv *Inventory) Ports(id models.DeviceID, pattern string) ([]string, error) {
@@ -179,6 +183,10 @@ func (d *device) single(name string) bool {
 
 // port gives the device's own name of one port.
 func (d *device) port(name string) (string, error) {
+	if _, _, ok := models.CutPlace(strings.TrimSpace(name)); ok {
+		// The inventory lists ports of the device itself, not of what runs on it.
+		return canonicalPort(d.access.Platform, name)
+	}
 	p, ok := d.known[name]
 	if !ok && d.node != nil {
 		p, ok = d.labPort(name)

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/spanctl/spanctl/models"
 )
 
 // portType is a kind of interface of a network OS: its name as the OS writes it
@@ -105,6 +107,12 @@ func canonicalPort(platform, name string) (string, error) {
 	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '"' || r == '\'' || r == ';' || r == '`' }) {
 		return "", fmt.Errorf("interface %q: has characters that no interface name has", name)
 	}
+	if place, port, ok := models.CutPlace(name); ok {
+		if err := placed(platform, name, place, port); err != nil {
+			return "", err
+		}
+		return name, nil
+	}
 	g, ok := portGrammars[platform]
 	if !ok {
 		return name, nil
@@ -133,6 +141,20 @@ func canonicalPort(platform, name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("interface %q: want names such as %s", name, g.help)
+}
+
+// placed checks the name of an interface in another network namespace of a host.
+func placed(platform, name, place, port string) error {
+	if platform != PlatformLinux {
+		return fmt.Errorf("interface %q: only a device of platform %s has interfaces in containers and network namespaces", name, PlatformLinux)
+	}
+	if err := models.PlaceError(place); err != nil {
+		return fmt.Errorf("interface %q: %w", name, err)
+	}
+	if !linuxName.MatchString(port) || port == "." || port == ".." {
+		return fmt.Errorf("interface %q: want %s behind the slash", name, linuxGrammar.help)
+	}
+	return nil
 }
 
 // exact finds the type whose full or short spelling begins name. Numbers begin with

@@ -43,6 +43,11 @@ func TestExpandPorts(t *testing.T) {
 		{"Ethernet1,Po1-2,Ethernet1", []string{"Ethernet1", "Po1", "Po2"}},
 		{"Ethernet9-10", []string{"Ethernet9", "Ethernet10"}},
 		{"10GE1/0/1-2", []string{"10GE1/0/1", "10GE1/0/2"}},
+		{"container:clab-lab-r1-2/eth0", []string{"container:clab-lab-r1-2/eth0"}},
+		{"container:clab-lab-r1/eth1-2", []string{"container:clab-lab-r1/eth1", "container:clab-lab-r1/eth2"}},
+		{"container:r-1-2/eth,netns:1-2/lo", []string{"container:r-1-2/eth", "netns:1-2/lo"}},
+		{"netns:r{1-2}/eth0", []string{"netns:r1/eth0", "netns:r2/eth0"}},
+		{"netns:r1/eth0,2", []string{"netns:r1/eth0", "netns:r1/eth2"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.give, func(t *testing.T) {
@@ -106,6 +111,10 @@ func TestCanonicalPort(t *testing.T) {
 		{PlatformAOSCX, "1/1/1", "1/1/1"}, {PlatformAOSCX, "lag 1", "lag1"}, {PlatformAOSCX, "1/1", ""},
 		{PlatformVRP, "GE0/0/1", "GigabitEthernet0/0/1"}, {PlatformVRP, "10GE1/0/1", "10GE1/0/1"}, {PlatformVRP, "eth-trunk 5", "Eth-Trunk5"}, {PlatformVRP, "Eth1/0/0", "Ethernet1/0/0"},
 		{PlatformLinux, "eth0.100", "eth0.100"}, {PlatformLinux, "sixteen-letters0", ""}, {PlatformLinux, "a/b", ""},
+		{PlatformLinux, "container:clab-x-r1/eth1", "container:clab-x-r1/eth1"}, {PlatformLinux, "netns:blue/eth0.100", "netns:blue/eth0.100"},
+		{PlatformLinux, "container:web", ""}, {PlatformLinux, "container:web/", ""}, {PlatformLinux, "container:a/b/c", ""}, {PlatformLinux, "netns:../eth0", ""},
+		{PlatformLinux, "netns:blue/sixteen-letters0", ""}, {PlatformLinux, "netns:blue/..", ""}, {PlatformLinux, "pod:web/eth0", ""},
+		{PlatformEOS, "container:web/eth0", ""}, {PlatformCumulus, "netns:blue/swp1", ""}, {"fortinet_fortios", "netns:blue/eth0", ""},
 		{"fortinet_fortios", "port1", "port1"},
 	}
 	for _, tt := range tests {

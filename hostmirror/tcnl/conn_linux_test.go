@@ -71,7 +71,7 @@ func TestDecodeLink(t *testing.T) {
 	}{
 		{"up and running", append(head(flagUp|flagRunning), rest...), Link{Index: 7, Name: "r0", Kind: "veth", Up: true, Runs: true, MTU: 1500, Master: 3, Lower: 9, XDP: true}},
 		{"without carrier", append(head(flagUp), rest...), Link{Index: 7, Name: "r0", Kind: "veth", Up: true, MTU: 1500, Master: 3, Lower: 9, XDP: true}},
-		{"lower in another namespace", append(append(head(0), rest...), attrBytes(nl.NewRtAttr(iflaNetNS, words(0)))...), Link{Index: 7, Name: "r0", Kind: "veth", MTU: 1500, Master: 3, XDP: true}},
+		{"lower in another namespace", append(append(head(0), rest...), attrBytes(nl.NewRtAttr(iflaNetNS, words(2)))...), Link{Index: 7, Name: "r0", Kind: "veth", MTU: 1500, Master: 3, Far: &Far{Index: 9, NSID: 2}, XDP: true}},
 		{"its own lower", append(head(0), attrBytes(nl.NewRtAttr(iflaLink, words(7)))...), Link{Index: 7}},
 	}
 	for _, tt := range tests {

@@ -41,7 +41,14 @@ type Link struct {
 	MTU    int
 	Master int  // the bridge or bond that it belongs to, 0 = none
 	Lower  int  // the device that it sits on, or the other end of a veth; 0 = none, or in another namespace
+	Far    *Far // the other end of a veth, or the device that it sits on, in another namespace; nil = none there
 	XDP    bool // a program looks at frames before any filter does
+}
+
+// Far is a device in another network namespace.
+type Far struct {
+	Index int
+	NSID  int // the number by which this namespace knows the other; see Conn.NamespaceID
 }
 
 // Addr is an address of a device.
@@ -75,10 +82,10 @@ func DecodeLink(b []byte) (Link, error) {
 		l.Name = text(v)
 	}
 	// With a namespace id the index in IFLA_LINK is of another namespace.
-	if _, elsewhere := find(list, iflaNetNS); !elsewhere {
-		if lower := number(list, iflaLink); lower != l.Index {
-			l.Lower = lower
-		}
+	if _, elsewhere := find(list, iflaNetNS); elsewhere {
+		l.Far = &Far{Index: number(list, iflaLink), NSID: number(list, iflaNetNS)}
+	} else if lower := number(list, iflaLink); lower != l.Index {
+		l.Lower = lower
 	}
 	if v, ok := find(list, iflaInfo); ok {
 		info, err := attrs(v)

@@ -111,6 +111,9 @@ func (c *checker) knownPort(s models.Session, st models.DeviceState, field, name
 		return models.Port{}, false
 	}
 	p, ok := st.Ports[name]
+	if !ok && unseenPlace(st, name) {
+		return models.Port{}, false
+	}
 	if !ok {
 		hint := ""
 		names := make([]string, 0, len(st.Ports))
@@ -124,6 +127,21 @@ func (c *checker) knownPort(s models.Session, st models.DeviceState, field, name
 		c.find(s.Intent, s.Device, field, "unknown-port", "the device has no port %s%s", name, hint)
 	}
 	return p, ok
+}
+
+// unseenPlace reports whether a port is in another network namespace of a host, into
+// which nobody has looked.
+func unseenPlace(st models.DeviceState, name string) bool {
+	place, _, ok := models.CutPlace(name)
+	if !ok {
+		return false
+	}
+	for n := range st.Ports {
+		if p, _, _ := models.CutPlace(n); p == place {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *checker) sourcePorts(s models.Session, st models.DeviceState) {
