@@ -45,6 +45,8 @@ func capabilities() models.Capabilities {
 			models.FeatureERSPAN3:          lacks("tunnel interfaces are not created; make one by hand and name it as the destination"),
 			models.FeatureGRE:              lacks("tunnel interfaces are not created; make one by hand and name it as the destination"),
 			models.FeatureVXLAN:            lacks("tunnel interfaces are not created; make one by hand and name it as the destination"),
+			models.FeatureCapture:          lacks("no interface is created; make a dummy by hand and name it as the destination"),
+			models.FeatureOversize:         lacks("tunnel interfaces are not created"),
 			models.FeatureFilterIPv4:       lacks("classifiers that look into frames (flower, u32 keys) are not used, every frame is copied"),
 			models.FeatureFilterIPv6:       lacks("classifiers that look into frames (flower, u32 keys) are not used, every frame is copied"),
 			models.FeatureFilterVLAN:       lacks("classifiers that look into frames (flower, u32 keys) are not used, every frame is copied"),

@@ -19,7 +19,7 @@ func IntentSchema() ([]byte, error) {
 	exactlyOne(definition(s, "SourceSpec"), "device", "select")
 	atLeastOne(definition(s, "SourceSpec"), "interfaces", "vlans")
 	exactlyOne(definition(s, "RuleSpec"), "include", "exclude")
-	exactlyOne(definition(s, "DestinationSpec"), "interface", "remoteVlan", "erspan", "gre", "vxlan", "sensor")
+	exactlyOne(definition(s, "DestinationSpec"), "interface", "remoteVlan", "erspan", "gre", "vxlan", "capture", "sensor")
 	return json.MarshalIndent(s, "", "  ")
 }
 
@@ -75,6 +75,8 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 		return text(`^[0-9A-Fa-f:.]*$`)
 	case reflect.TypeFor[models.Direction]():
 		return &jsonschema.Schema{Type: "string", Enum: []any{"rx", "tx", "both"}}
+	case reflect.TypeFor[models.Oversize]():
+		return &jsonschema.Schema{Type: "string", Enum: []any{"truncate", "fragment"}}
 	case reflect.TypeFor[models.Expiry]():
 		return text(`^\s*(never|([0-9]+d)?([0-9.]+(ns|us|µs|ms|s|m|h))*|[0-9]{4}-[0-9]{2}-[0-9]{2}T.+)\s*$`)
 	case reflect.TypeFor[duration]():

@@ -13,6 +13,7 @@ const (
 	FeatureERSPAN3          Feature = "erspan-3"
 	FeatureGRE              Feature = "gre"
 	FeatureVXLAN            Feature = "vxlan"
+	FeatureCapture          Feature = "capture"
 	FeatureRx               Feature = "rx"
 	FeatureTx               Feature = "tx"
 	FeatureBoth             Feature = "both"
@@ -29,6 +30,7 @@ const (
 	FeatureTunnelTTL        Feature = "tunnel-ttl"
 	FeatureTunnelDSCP       Feature = "tunnel-dscp"
 	FeatureTunnelKey        Feature = "tunnel-key"
+	FeatureOversize         Feature = "oversize" // copies that are too long are cut or fragmented, as chosen
 	FeatureSessions         Feature = "sessions" // Limit: sessions of a device
 	FeatureConfirm          Feature = "confirm"  // the device goes back by itself unless confirmed
 	FeatureOperState        Feature = "oper-state"
@@ -38,12 +40,12 @@ const (
 func Features() []Feature {
 	return []Feature{
 		FeatureSPAN, FeatureRSPANSource, FeatureRSPANDestination,
-		FeatureERSPAN1, FeatureERSPAN2, FeatureERSPAN3, FeatureGRE, FeatureVXLAN,
+		FeatureERSPAN1, FeatureERSPAN2, FeatureERSPAN3, FeatureGRE, FeatureVXLAN, FeatureCapture,
 		FeatureRx, FeatureTx, FeatureBoth,
 		FeaturePortSource, FeatureLAGSource, FeatureVLANSource, FeatureManyDestinations,
 		FeatureFilterIPv4, FeatureFilterIPv6, FeatureFilterVLAN,
 		FeatureTruncate, FeatureSample,
-		FeatureTunnelVRF, FeatureTunnelTTL, FeatureTunnelDSCP, FeatureTunnelKey,
+		FeatureTunnelVRF, FeatureTunnelTTL, FeatureTunnelDSCP, FeatureTunnelKey, FeatureOversize,
 		FeatureSessions, FeatureConfirm, FeatureOperState,
 	}
 }
@@ -100,6 +102,11 @@ type Capabilities struct {
 	// RSPANMark tells that the OS takes a VLAN for RSPAN only where it is set apart for
 	// that (VLAN.RemoteSPAN).
 	RSPANMark bool `json:"rspanMark,omitempty"`
+
+	// RSPANPort tells that the OS does not carry the RSPAN VLAN over its trunks by
+	// itself, but has to be told by which one: sessions of the role source then name it
+	// as the destination's port, sessions of the role destination as the source's.
+	RSPANPort bool `json:"rspanPort,omitempty"`
 }
 
 // Of gives the claim for f; silence is No.

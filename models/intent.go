@@ -93,6 +93,7 @@ type DestinationSpec struct {
 	ERSPAN     *ERSPANSpec     `json:"erspan,omitempty" yaml:"erspan,omitempty" jsonschema:"description=ERSPAN to an address"`
 	GRE        *GRESpec        `json:"gre,omitempty" yaml:"gre,omitempty" jsonschema:"description=Frames in GRE to an address"`
 	VXLAN      *VXLANSpec      `json:"vxlan,omitempty" yaml:"vxlan,omitempty" jsonschema:"description=Frames in VXLAN to an address"`
+	Capture    *CaptureSpec    `json:"capture,omitempty" yaml:"capture,omitempty" jsonschema:"description=An interface of the device itself for programs that capture there; only hosts have it"`
 	Sensor     string          `json:"sensor,omitempty" yaml:"sensor,omitempty" jsonschema:"description=A sensor of the inventory: SPAN RSPAN or a tunnel is chosen from where it is attached"`
 }
 
@@ -117,24 +118,33 @@ type ERSPANSpec struct {
 	VRF       string     `json:"vrf,omitempty" yaml:"vrf,omitempty" jsonschema:"description=VRF in which the receiver is reached"`
 	TTL       uint8      `json:"ttl,omitempty" yaml:"ttl,omitempty" jsonschema:"description=Outer IP TTL or hop limit; absent: the device's default"`
 	DSCP      uint8      `json:"dscp,omitempty" yaml:"dscp,omitempty" jsonschema:"maximum=63,description=Outer DSCP"`
+	Oversize  Oversize   `json:"oversize,omitzero" yaml:"oversize,omitempty" jsonschema:"description=What becomes of copies that do not fit the way to the receiver: truncate or fragment; absent: they are refused where that can be told"`
 }
 
 // GRESpec is a GRE destination.
 type GRESpec struct {
-	Address netip.Addr `json:"address" yaml:"address" jsonschema:"description=The receiver"`
-	Source  netip.Addr `json:"source,omitzero" yaml:"source,omitempty" jsonschema:"description=Outer source address; absent: the device's tunnelSource of the inventory"`
-	Key     uint32     `json:"key,omitempty" yaml:"key,omitempty" jsonschema:"description=GRE key; absent: none"`
-	VRF     string     `json:"vrf,omitempty" yaml:"vrf,omitempty" jsonschema:"description=VRF in which the receiver is reached"`
-	TTL     uint8      `json:"ttl,omitempty" yaml:"ttl,omitempty" jsonschema:"description=Outer IP TTL or hop limit; absent: the device's default"`
-	DSCP    uint8      `json:"dscp,omitempty" yaml:"dscp,omitempty" jsonschema:"maximum=63,description=Outer DSCP"`
+	Address  netip.Addr `json:"address" yaml:"address" jsonschema:"description=The receiver"`
+	Source   netip.Addr `json:"source,omitzero" yaml:"source,omitempty" jsonschema:"description=Outer source address; absent: the device's tunnelSource of the inventory"`
+	Key      uint32     `json:"key,omitempty" yaml:"key,omitempty" jsonschema:"description=GRE key; absent: none"`
+	VRF      string     `json:"vrf,omitempty" yaml:"vrf,omitempty" jsonschema:"description=VRF in which the receiver is reached"`
+	TTL      uint8      `json:"ttl,omitempty" yaml:"ttl,omitempty" jsonschema:"description=Outer IP TTL or hop limit; absent: the device's default"`
+	DSCP     uint8      `json:"dscp,omitempty" yaml:"dscp,omitempty" jsonschema:"maximum=63,description=Outer DSCP"`
+	Oversize Oversize   `json:"oversize,omitzero" yaml:"oversize,omitempty" jsonschema:"description=What becomes of copies that do not fit the way to the receiver: truncate or fragment; absent: they are refused where that can be told"`
 }
 
 // VXLANSpec is a VXLAN destination.
 type VXLANSpec struct {
-	Address netip.Addr `json:"address" yaml:"address" jsonschema:"description=The receiver"`
-	Source  netip.Addr `json:"source,omitzero" yaml:"source,omitempty" jsonschema:"description=Outer source address; absent: the device's tunnelSource of the inventory"`
-	VNI     uint32     `json:"vni,omitempty" yaml:"vni,omitempty" jsonschema:"maximum=16777215,description=VXLAN network identifier"`
-	VRF     string     `json:"vrf,omitempty" yaml:"vrf,omitempty" jsonschema:"description=VRF in which the receiver is reached"`
-	TTL     uint8      `json:"ttl,omitempty" yaml:"ttl,omitempty" jsonschema:"description=Outer IP TTL or hop limit; absent: the device's default"`
-	DSCP    uint8      `json:"dscp,omitempty" yaml:"dscp,omitempty" jsonschema:"maximum=63,description=Outer DSCP"`
+	Address  netip.Addr `json:"address" yaml:"address" jsonschema:"description=The receiver"`
+	Source   netip.Addr `json:"source,omitzero" yaml:"source,omitempty" jsonschema:"description=Outer source address; absent: the device's tunnelSource of the inventory"`
+	VNI      uint32     `json:"vni,omitempty" yaml:"vni,omitempty" jsonschema:"maximum=16777215,description=VXLAN network identifier"`
+	VRF      string     `json:"vrf,omitempty" yaml:"vrf,omitempty" jsonschema:"description=VRF in which the receiver is reached"`
+	TTL      uint8      `json:"ttl,omitempty" yaml:"ttl,omitempty" jsonschema:"description=Outer IP TTL or hop limit; absent: the device's default"`
+	DSCP     uint8      `json:"dscp,omitempty" yaml:"dscp,omitempty" jsonschema:"maximum=63,description=Outer DSCP"`
+	Oversize Oversize   `json:"oversize,omitzero" yaml:"oversize,omitempty" jsonschema:"description=What becomes of copies that do not fit the way to the receiver: truncate or fragment; absent: they are refused where that can be told"`
+}
+
+// CaptureSpec is an interface that a device makes for the copies of its own ports.
+// Programs on the device capture there; the copies go no further.
+type CaptureSpec struct {
+	Device string `json:"device" yaml:"device" jsonschema:"description=The device whose ports are copied"`
 }

@@ -33,7 +33,7 @@ type Session struct {
 // Source is a mirrored port, LAG or VLAN.
 type Source struct {
 	Kind      SourceKind `json:"kind"`
-	Name      string     `json:"name,omitempty"` // port or LAG, as the device writes it
+	Name      string     `json:"name,omitempty"` // port or LAG, as the device writes it; of SourceRemoteVLAN see Capabilities.RSPANPort
 	VLAN      uint16     `json:"vlan,omitempty"` // of SourceVLAN and SourceRemoteVLAN
 	Direction Direction  `json:"direction"`
 }
@@ -41,7 +41,7 @@ type Source struct {
 // Destination is where the copies of a session go.
 type Destination struct {
 	Kind   DestinationKind `json:"kind,omitempty"`
-	Ports  []string        `json:"ports,omitempty"`  // of DestinationPort and DestinationOther
+	Ports  []string        `json:"ports,omitempty"`  // of DestinationPort and DestinationOther; of DestinationRemoteVLAN see Capabilities.RSPANPort
 	VLAN   uint16          `json:"vlan,omitempty"`   // of DestinationRemoteVLAN
 	Tunnel *Tunnel         `json:"tunnel,omitempty"` // of ERSPAN, GRE and VXLAN
 }
@@ -58,6 +58,7 @@ type Tunnel struct {
 	TTL         uint8      `json:"ttl,omitempty"`       // outer IP TTL or hop limit; 0 = the device's default
 	DSCP        uint8      `json:"dscp,omitempty"`
 	Protocol    uint16     `json:"protocol,omitempty"` // GRE protocol type; 0 = the device's default
+	Oversize    Oversize   `json:"oversize,omitzero"`  // what becomes of copies that are too long for the way
 }
 
 // Rule is one filter rule.

@@ -184,7 +184,7 @@ func (v *validator) destination(d DestinationSpec) {
 	}
 	if e := d.ERSPAN; e != nil {
 		n++
-		v.tunnel(at+".erspan", e.Address, e.Source, e.DSCP, e.VRF)
+		v.tunnel(at+".erspan", e.Address, e.Source, e.DSCP, e.VRF, e.Oversize)
 		if e.Version > 3 {
 			v.add(at+".erspan.version", "range", "is %d; want 1, 2 or 3", e.Version)
 		}
@@ -197,20 +197,26 @@ func (v *validator) destination(d DestinationSpec) {
 	}
 	if g := d.GRE; g != nil {
 		n++
-		v.tunnel(at+".gre", g.Address, g.Source, g.DSCP, g.VRF)
+		v.tunnel(at+".gre", g.Address, g.Source, g.DSCP, g.VRF, g.Oversize)
 	}
 	if x := d.VXLAN; x != nil {
 		n++
-		v.tunnel(at+".vxlan", x.Address, x.Source, x.DSCP, x.VRF)
+		v.tunnel(at+".vxlan", x.Address, x.Source, x.DSCP, x.VRF, x.Oversize)
 		if x.VNI >= 1<<24 {
 			v.add(at+".vxlan.vni", "range", "is %d; want at most 16777215", x.VNI)
+		}
+	}
+	if c := d.Capture; c != nil {
+		n++
+		if c.Device == "" {
+			v.add(at+".capture.device", "destination", "is missing: the device whose ports are copied")
 		}
 	}
 	if d.Sensor != "" {
 		n++
 	}
 	if n != 1 {
-		v.add(at, "destination", "has %d destinations; want exactly one of interface, remoteVlan, erspan, gre, vxlan, sensor", n)
+		v.add(at, "destination", "has %d destinations; want exactly one of interface, remoteVlan, erspan, gre, vxlan, capture, sensor", n)
 	}
 }
 
@@ -224,7 +230,7 @@ func (v *validator) port(at string, p InterfaceSpec) {
 	v.text(at+".name", p.Name, true)
 }
 
-func (v *validator) tunnel(at string, to, from netip.Addr, dscp uint8, vrf string) {
+func (v *validator) tunnel(at string, to, from netip.Addr, dscp uint8, vrf string, oversize Oversize) {
 	if !to.IsValid() {
 		v.add(at+".address", "destination", "is missing: the address of the receiver")
 	} else if !unicast(to) {
@@ -237,6 +243,9 @@ func (v *validator) tunnel(at string, to, from netip.Addr, dscp uint8, vrf strin
 	}
 	if dscp > 63 {
 		v.add(at+".dscp", "range", "is %d; want at most 63", dscp)
+	}
+	if oversize > OversizeFragment {
+		v.add(at+".oversize", "oversize", "is %s; want truncate or fragment", oversize)
 	}
 	v.text(at+".vrf", vrf, false)
 }

@@ -150,6 +150,9 @@ func TestValidateBad(t *testing.T) {
 		{"DSCP of VXLAN", func(in *Intent) {
 			in.Spec.Destination = DestinationSpec{VXLAN: &VXLANSpec{Address: addr("192.0.2.9"), DSCP: 64}}
 		}, "spec.destination.vxlan.dscp", "range", "at most 63"},
+		{"capture without device", func(in *Intent) { in.Spec.Destination = DestinationSpec{Capture: &CaptureSpec{}} }, "spec.destination.capture.device", "destination", "is missing"},
+		{"capture and a port", func(in *Intent) { in.Spec.Destination.Capture = &CaptureSpec{Device: "a"} }, "spec.destination", "destination", "has 2 destinations"},
+		{"oversize", gre(GRESpec{Address: addr("192.0.2.9"), Oversize: 9}), "spec.destination.gre.oversize", "oversize", "want truncate or fragment"},
 		{"truncation", func(in *Intent) { in.Spec.Truncate = 65536 }, "spec.truncate", "range", "at most 65535"},
 		{"no expiry", func(in *Intent) { in.Spec.Expires = Expiry{} }, "spec.expires", "no-expiry", "or never"},
 		{"negative expiry", func(in *Intent) { in.Spec.Expires = Expiry{After: -1} }, "spec.expires", "expiry", "longer than nothing"},

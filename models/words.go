@@ -57,6 +57,7 @@ const (
 	DestinationERSPAN                     // ERSPAN over GRE
 	DestinationGRE                        // Ethernet or IP in GRE
 	DestinationVXLAN                      // VXLAN
+	DestinationCapture                    // an interface of the device itself on which programs capture; it leads nowhere
 	DestinationOther                      // seen on a device, outside of this model; Ports holds the device's words
 )
 
@@ -68,6 +69,18 @@ const (
 	ActionUnset Action = iota
 	Include            // copy the frame
 	Exclude            // do not copy it
+)
+
+// Oversize says what becomes of copies that, wrapped, do not fit the way to the
+// receiver. The zero value means that no copy may be too long: where the device can
+// tell, such a session is refused.
+type Oversize uint8
+
+// Choices for copies that are too long.
+const (
+	OversizeRefuse   Oversize = iota
+	OversizeTruncate          // their ends are cut off
+	OversizeFragment          // each leaves as several IP packets
 )
 
 // Op is what a change does with a session.
@@ -95,8 +108,9 @@ var (
 	directionWords   = []string{"", "rx", "tx", "both"}
 	roleWords        = []string{"", "local", "source", "destination"}
 	sourceWords      = []string{"", "port", "lag", "vlan", "remote-vlan", "other"}
-	destinationWords = []string{"", "port", "remote-vlan", "erspan", "gre", "vxlan", "other"}
+	destinationWords = []string{"", "port", "remote-vlan", "erspan", "gre", "vxlan", "capture", "other"}
 	actionWords      = []string{"", "include", "exclude"}
+	oversizeWords    = []string{"", "truncate", "fragment"}
 	opWords          = []string{"", "create", "update", "delete"}
 	operWords        = []string{"unknown", "up", "down"}
 )
@@ -183,6 +197,17 @@ func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
 // UnmarshalText reads the words of String.
 func (a *Action) UnmarshalText(b []byte) error { return parseWord(actionWords, b, "action", a) }
+
+// String gives truncate, fragment, or "" for OversizeRefuse.
+func (o Oversize) String() string { return word(oversizeWords, uint8(o), "oversize") }
+
+// MarshalText gives the word of String.
+func (o Oversize) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText reads the words of String.
+func (o *Oversize) UnmarshalText(b []byte) error {
+	return parseWord(oversizeWords, b, "oversize", o)
+}
 
 // String gives create, update, delete, or "" when unset.
 func (o Op) String() string { return word(opWords, uint8(o), "operation") }

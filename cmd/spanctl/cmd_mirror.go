@@ -106,11 +106,14 @@ func destination(to string) (models.DestinationSpec, error) {
 	var d models.DestinationSpec
 	kind, rest, ok := strings.Cut(to, ":")
 	if !ok || kind == "" || rest == "" {
-		return d, fmt.Errorf("--to %q: want DEVICE:PORT, sensor:NAME, or erspan:, gre:, vxlan: with an address", to)
+		return d, fmt.Errorf("--to %q: want DEVICE:PORT, sensor:NAME, capture:DEVICE, or erspan:, gre:, vxlan: with an address", to)
 	}
 	switch kind {
 	case "sensor":
 		d.Sensor = rest
+		return d, nil
+	case "capture":
+		d.Capture = &models.CaptureSpec{Device: rest}
 		return d, nil
 	case "erspan", "gre", "vxlan":
 		addr, err := netip.ParseAddr(rest)

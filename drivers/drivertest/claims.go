@@ -92,6 +92,8 @@ func (r *rig) ask(s *models.Session, f models.Feature) {
 		tunnel(models.DestinationGRE, 0)
 	case models.FeatureVXLAN:
 		tunnel(models.DestinationVXLAN, 0)
+	case models.FeatureCapture:
+		s.Destination = models.Destination{Kind: models.DestinationCapture}
 	case models.FeaturePortSource:
 		s.Sources = []models.Source{r.source(0, models.Rx), r.source(1, models.Rx)}
 	case models.FeatureLAGSource:
@@ -113,7 +115,7 @@ func (r *rig) ask(s *models.Session, f models.Feature) {
 		s.TruncateTo = 128
 	case models.FeatureSample:
 		s.SampleOneIn = 10
-	case models.FeatureTunnelVRF, models.FeatureTunnelTTL, models.FeatureTunnelDSCP, models.FeatureTunnelKey:
+	case models.FeatureTunnelVRF, models.FeatureTunnelTTL, models.FeatureTunnelDSCP, models.FeatureTunnelKey, models.FeatureOversize:
 		kind, version := r.anyTunnel()
 		tunnel(kind, version)
 		t := s.Destination.Tunnel
@@ -129,6 +131,8 @@ func (r *rig) ask(s *models.Session, f models.Feature) {
 			t.DSCP = 10
 		case models.FeatureTunnelKey:
 			t.Key = 77
+		case models.FeatureOversize:
+			t.Oversize = models.OversizeFragment
 		}
 	default:
 		r.t.Fatalf("the suite has no session that needs %s: write one", f)

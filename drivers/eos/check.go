@@ -128,6 +128,11 @@ func (r *refusals) destination(d models.Destination) {
 		if t.SessionID != 0 || t.Version != 0 || t.VNI != 0 {
 			r.rule("a GRE tunnel has no session id, ERSPAN version or VNI; use key")
 		}
+		if t.Oversize != models.OversizeRefuse {
+			r.claimed(whyOversize)
+		}
+	case models.DestinationCapture:
+		r.claimed(whyCapture)
 	case models.DestinationERSPAN:
 		r.claimed(whyERSPAN)
 	case models.DestinationVXLAN:

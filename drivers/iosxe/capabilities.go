@@ -22,6 +22,8 @@ const (
 	whyOperState = "show monitor session tells what is configured (Admin Enabled is not up), and what is programmed is told per session of the forwarding engine, " +
 		"by numbers of its own; verify with frames"
 	whyTruncate = "IOS-XE cuts copies that it sends by erspan, to 176 bytes or more, and only those that hold an IP packet; copies to a port or RSPAN VLAN stay whole"
+	whyCapture  = "an intent's capture is an interface for programs on a host; the packet capture of IOS-XE (monitor capture) is no mirror session; use an interface or erspan"
+	whyOversize = "IOS-XE has no choice for copies that are too long for the way; raise the MTU of the way, or truncate copies sent by erspan"
 	whyERSPAN3  = "header type III is in the configuration of every release, but a platform may send type II only: ask it by show capability feature monitor erspan-source"
 	whySessions = "a Catalyst has the numbers 1 to 66 for all sessions and takes fewer that copy (8 in the forwarding engine of Catalyst 9000, 8 local and RSPAN sources of Catalyst 3650); " +
 		"the device refuses the one too many"
@@ -52,6 +54,8 @@ var claims = map[models.Feature]models.Claim{
 	models.FeatureERSPAN3:          {Support: models.Yes, Why: whyERSPAN3, Evidence: models.EvidenceSchema, Source: srcXE + "; " + srcCG},
 	models.FeatureGRE:              no(whyGRE, "absent from "+srcXE),
 	models.FeatureVXLAN:            no(whyVXLAN, "absent from "+srcXE),
+	models.FeatureCapture:          no(whyCapture, "absent from "+srcXE),
+	models.FeatureOversize:         no(whyOversize, "absent from "+srcXE),
 
 	models.FeatureRx:               yes(models.EvidenceSchema, srcXE+"; "+srcCR),
 	models.FeatureTx:               yes(models.EvidenceSchema, srcXE+"; "+srcCR),

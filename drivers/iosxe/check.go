@@ -170,6 +170,9 @@ func (r *refusals) destination(d models.Destination) {
 		}
 	case models.DestinationRemoteVLAN:
 		r.remoteVLAN(d.VLAN)
+		if len(d.Ports) > 0 {
+			r.rule("an RSPAN VLAN leaves by all its trunks, not by %s alone", d.Ports[0])
+		}
 	case models.DestinationERSPAN:
 		t := d.Tunnel
 		if t == nil {
@@ -193,6 +196,9 @@ func (r *refusals) destination(d models.Destination) {
 		if t.DSCP > 63 {
 			r.rule("DSCP %d: want at most 63", t.DSCP)
 		}
+		if t.Oversize != models.OversizeRefuse {
+			r.claimed(whyOversize)
+		}
 		if t.VNI != 0 || t.Protocol != 0 {
 			r.rule("an ERSPAN tunnel has no VNI and no protocol of its own")
 		}
@@ -200,6 +206,8 @@ func (r *refusals) destination(d models.Destination) {
 		r.claimed(whyGRE)
 	case models.DestinationVXLAN:
 		r.claimed(whyVXLAN)
+	case models.DestinationCapture:
+		r.claimed(whyCapture)
 	default:
 		r.rule("destination kind %q cannot be written for IOS-XE", d.Kind)
 	}

@@ -161,6 +161,8 @@ func needs(s models.Session) []need {
 		add(models.FeatureGRE, "spec.destination.gre")
 	case models.DestinationVXLAN:
 		add(models.FeatureVXLAN, "spec.destination.vxlan")
+	case models.DestinationCapture:
+		add(models.FeatureCapture, "spec.destination.capture")
 	}
 	if t := s.Destination.Tunnel; t != nil {
 		for _, part := range []struct {
@@ -171,6 +173,7 @@ func needs(s models.Session) []need {
 			{t.TTL != 0, models.FeatureTunnelTTL},
 			{t.DSCP != 0, models.FeatureTunnelDSCP},
 			{t.Key != 0, models.FeatureTunnelKey},
+			{t.Oversize != models.OversizeRefuse, models.FeatureOversize},
 		} {
 			if part.asked {
 				add(part.feature, "spec.destination")
@@ -300,9 +303,18 @@ func count(sources []models.Source, kind models.SourceKind) int {
 	return n
 }
 
+// destinationPorts gives the ports that copies leave by and nothing else shall. Those
+// by which a host reaches an RSPAN VLAN carry all that a trunk carries.
+func destinationPorts(s models.Session) []string {
+	if s.Destination.Kind == models.DestinationRemoteVLAN {
+		return nil
+	}
+	return s.Destination.Ports
+}
+
 // self refuses a port that would receive copies of itself.
 func (c *checker) self(s models.Session) {
-	for _, port := range s.Destination.Ports {
+	for _, port := range destinationPorts(s) {
 		for _, src := range s.Sources {
 			if src.Name == port && (src.Kind == models.SourcePort || src.Kind == models.SourceLAG) {
 				c.find(s.Intent, s.Device, "spec.destination", "self", "port %s is a source and the destination of the same mirror: choose another destination", port)
@@ -323,7 +335,7 @@ func (c *checker) between(sessions []models.Session) {
 			}
 			identity[s.ID()] = s.Intent
 		}
-		for _, port := range s.Destination.Ports {
+		for _, port := range destinationPorts(s) {
 			end := models.End{Device: s.Device, Port: port}
 			other, used := destinations[end]
 			switch {

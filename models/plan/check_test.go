@@ -69,6 +69,8 @@ func TestCheckFeatures(t *testing.T) {
 		{"ERSPAN 9 is nobody's", version(9), []models.Feature{"erspan-9", rx, ps}},
 		{"GRE", tunnel(models.DestinationGRE, nothing), []models.Feature{models.FeatureGRE, rx, ps}},
 		{"VXLAN", tunnel(models.DestinationVXLAN, nothing), []models.Feature{models.FeatureVXLAN, rx, ps}},
+		{"capture", span(func(s *models.Session) { s.Destination = models.Destination{Kind: models.DestinationCapture} }), []models.Feature{models.FeatureCapture, rx, ps}},
+		{"tunnel with a choice for long copies", tunnel(models.DestinationGRE, func(tn *models.Tunnel) { tn.Oversize = models.OversizeFragment }), []models.Feature{models.FeatureGRE, rx, ps, models.FeatureOversize}},
 		{"tunnel in a VRF", tunnel(models.DestinationGRE, func(tn *models.Tunnel) { tn.VRF = "v" }), []models.Feature{models.FeatureGRE, rx, ps, models.FeatureTunnelVRF}},
 		{"tunnel with all", tunnel(models.DestinationGRE, func(tn *models.Tunnel) { tn.VRF, tn.TTL, tn.DSCP, tn.Key = "v", 1, 1, 1 }),
 			[]models.Feature{models.FeatureGRE, rx, ps, models.FeatureTunnelVRF, models.FeatureTunnelTTL, models.FeatureTunnelDSCP, models.FeatureTunnelKey}},

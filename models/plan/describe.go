@@ -73,7 +73,11 @@ func sourceName(s models.Source) string {
 	case models.SourceVLAN:
 		return fmt.Sprintf("VLAN %d", s.VLAN)
 	case models.SourceRemoteVLAN:
-		return fmt.Sprintf("RSPAN VLAN %d", s.VLAN)
+		text := fmt.Sprintf("RSPAN VLAN %d", s.VLAN)
+		if s.Name != "" {
+			text += byPort([]string{s.Name})
+		}
+		return text
 	default:
 		return s.Name
 	}
@@ -94,7 +98,9 @@ func DestinationText(d models.Destination) string {
 	case models.DestinationPort, models.DestinationOther:
 		return strings.Join(d.Ports, ", ")
 	case models.DestinationRemoteVLAN:
-		return fmt.Sprintf("RSPAN VLAN %d", d.VLAN)
+		return fmt.Sprintf("RSPAN VLAN %d", d.VLAN) + byPort(d.Ports)
+	case models.DestinationCapture:
+		return "capture on the device"
 	case models.DestinationUnset:
 		return ""
 	}
@@ -116,6 +122,7 @@ func DestinationText(d models.Destination) string {
 	add(t.TTL != 0, "ttl %d", t.TTL)
 	add(t.DSCP != 0, "dscp %d", t.DSCP)
 	add(t.Protocol != 0, "protocol 0x%04x", t.Protocol)
+	add(t.Oversize != models.OversizeRefuse, "oversize %s", t.Oversize)
 	return strings.Join(parts, " ")
 }
 

@@ -50,6 +50,13 @@ func (f *fake) limit(feature models.Feature, n int) *fake {
 	return f
 }
 
+// host gives a platform that has to be told by which port RSPAN copies leave.
+func host() *fake {
+	f := able()
+	f.caps.RSPANPort = true
+	return f
+}
+
 func (f *fake) numbered() *fake { f.caps.Numbered = true; return f }
 
 func all(p Platform) Platforms { return func(models.DeviceID) Platform { return p } }

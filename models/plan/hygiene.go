@@ -85,8 +85,8 @@ func (c *checker) strangers(s models.Session, others []models.Session) {
 				"%s already exists; choose another name, or delete that intent first", whose(o))
 			continue
 		}
-		for _, port := range s.Destination.Ports {
-			if slices.Contains(o.Destination.Ports, port) {
+		for _, port := range destinationPorts(s) {
+			if slices.Contains(destinationPorts(o), port) {
 				c.find(s.Intent, s.Device, "spec.destination", "shared-destination", "port %s is already the destination of %s: choose another", port, whose(o))
 			}
 			if slices.ContainsFunc(o.Sources, func(src models.Source) bool { return src.Name == port }) {
@@ -94,7 +94,7 @@ func (c *checker) strangers(s models.Session, others []models.Session) {
 			}
 		}
 		for _, src := range s.Sources {
-			if src.Name != "" && slices.Contains(o.Destination.Ports, src.Name) {
+			if src.Name != "" && slices.Contains(destinationPorts(o), src.Name) {
 				c.find(s.Intent, s.Device, "spec.sources", "source-is-destination", "port %s is the destination of %s; copies would be copied", src.Name, whose(o))
 			}
 		}

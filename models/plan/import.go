@@ -167,11 +167,13 @@ func destinationSpec(s models.Session) models.DestinationSpec {
 	case models.DestinationPort:
 		d.Interface = &models.InterfaceSpec{Device: string(s.Device), Name: s.Destination.Ports[0]}
 	case models.DestinationERSPAN:
-		d.ERSPAN = &models.ERSPANSpec{Address: t.Destination, Source: t.Source, Version: t.Version, SessionID: t.SessionID, VRF: t.VRF, TTL: t.TTL, DSCP: t.DSCP}
+		d.ERSPAN = &models.ERSPANSpec{Address: t.Destination, Source: t.Source, Version: t.Version, SessionID: t.SessionID, VRF: t.VRF, TTL: t.TTL, DSCP: t.DSCP, Oversize: t.Oversize}
 	case models.DestinationGRE:
-		d.GRE = &models.GRESpec{Address: t.Destination, Source: t.Source, Key: t.Key, VRF: t.VRF, TTL: t.TTL, DSCP: t.DSCP}
+		d.GRE = &models.GRESpec{Address: t.Destination, Source: t.Source, Key: t.Key, VRF: t.VRF, TTL: t.TTL, DSCP: t.DSCP, Oversize: t.Oversize}
 	case models.DestinationVXLAN:
-		d.VXLAN = &models.VXLANSpec{Address: t.Destination, Source: t.Source, VNI: t.VNI, VRF: t.VRF, TTL: t.TTL, DSCP: t.DSCP}
+		d.VXLAN = &models.VXLANSpec{Address: t.Destination, Source: t.Source, VNI: t.VNI, VRF: t.VRF, TTL: t.TTL, DSCP: t.DSCP, Oversize: t.Oversize}
+	case models.DestinationCapture:
+		d.Capture = &models.CaptureSpec{Device: string(s.Device)}
 	}
 	return d
 }

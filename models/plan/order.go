@@ -97,7 +97,7 @@ func holds(s *models.Session) (has, blocks []resource) {
 	if v := s.Destination.VLAN; v != 0 {
 		has = append(has, resource{kind: rspanVLAN, n: int(v)})
 	}
-	for _, p := range s.Destination.Ports {
+	for _, p := range destinationPorts(*s) {
 		has = append(has, resource{kind: destination, dev: s.Device, name: p})
 		blocks = append(blocks, resource{kind: sourcePort, dev: s.Device, name: p})
 	}

@@ -89,6 +89,7 @@ type resolver struct {
 	devices   map[models.DeviceID]int // into net.Devices
 	sensors   map[string]models.Sensor
 	labels    map[string]map[string][]int // by key and value, as selectors ask for them: devices
+	ways      *ways                       // made when first asked for; knows the topology only
 	hints     map[string]string           // by unknown device: the one that was meant
 
 	intent models.Intent // the one at work
@@ -126,6 +127,8 @@ func (r *resolver) one(in models.Intent) ([]models.Session, []Note) {
 		sessions = r.span(base, devs, sources, *d.Interface)
 	case d.RemoteVLAN != nil:
 		sessions = r.rspan(base, devs, sources, d.RemoteVLAN.VLAN, d.RemoteVLAN.Interface)
+	case d.Capture != nil:
+		sessions = r.capture(base, devs, sources, *d.Capture)
 	case d.Sensor != "":
 		sessions, notes = r.sensor(base, devs, sources, d.Sensor)
 	default:
@@ -352,23 +355,26 @@ func (r *resolver) rspan(base models.Session, devs []models.DeviceID, sources ma
 			"has sources and the port where the copies leave the VLAN; within one switch use destination.interface, in an intent of its own and to another port")
 		return nil
 	}
-	return remote(base, devs, sources, vlan, end)
+	return r.remote(field, base, devs, sources, vlan, end)
 }
 
 // remote gives the sessions of an RSPAN from devs to end.
-func remote(base models.Session, devs []models.DeviceID, sources map[models.DeviceID][]models.Source, vlan uint16, end models.End) []models.Session {
+func (r *resolver) remote(field string, base models.Session, devs []models.DeviceID, sources map[models.DeviceID][]models.Source, vlan uint16, end models.End) []models.Session {
 	var out []models.Session
 	for _, dev := range devs {
 		s := base
 		s.Device, s.Role, s.Sources = dev, models.RoleSource, sources[dev]
 		s.Name = SessionName(s.Intent, s.Role)
 		s.Destination = models.Destination{Kind: models.DestinationRemoteVLAN, VLAN: vlan}
+		if port := r.rspanPort(field, dev, end.Device); port != "" {
+			s.Destination.Ports = []string{port}
+		}
 		out = append(out, s)
 	}
 	// Filter, truncation and sampling happen where the frames are copied first.
 	d := models.Session{Intent: base.Intent, Device: end.Device, Role: models.RoleDestination}
 	d.Name = SessionName(d.Intent, d.Role)
-	d.Sources = []models.Source{{Kind: models.SourceRemoteVLAN, VLAN: vlan, Direction: models.Rx}}
+	d.Sources = r.rspanSources(field, end.Device, devs, vlan)
 	d.Destination = models.Destination{Kind: models.DestinationPort, Ports: []string{end.Port}}
 	return append(out, d)
 }
@@ -381,17 +387,17 @@ func tunnelOf(d models.DestinationSpec) (models.Destination, string) {
 		e := d.ERSPAN
 		return models.Destination{Kind: models.DestinationERSPAN, Tunnel: &models.Tunnel{
 			Source: e.Source, Destination: e.Address, Version: e.Version, SessionID: e.SessionID,
-			VRF: e.VRF, TTL: e.TTL, DSCP: e.DSCP,
+			VRF: e.VRF, TTL: e.TTL, DSCP: e.DSCP, Oversize: e.Oversize,
 		}}, "spec.destination.erspan"
 	case d.GRE != nil:
 		g := d.GRE
 		return models.Destination{Kind: models.DestinationGRE, Tunnel: &models.Tunnel{
-			Source: g.Source, Destination: g.Address, Key: g.Key, VRF: g.VRF, TTL: g.TTL, DSCP: g.DSCP,
+			Source: g.Source, Destination: g.Address, Key: g.Key, VRF: g.VRF, TTL: g.TTL, DSCP: g.DSCP, Oversize: g.Oversize,
 		}}, "spec.destination.gre"
 	default:
 		x := d.VXLAN
 		return models.Destination{Kind: models.DestinationVXLAN, Tunnel: &models.Tunnel{
-			Source: x.Source, Destination: x.Address, VNI: x.VNI, VRF: x.VRF, TTL: x.TTL, DSCP: x.DSCP,
+			Source: x.Source, Destination: x.Address, VNI: x.VNI, VRF: x.VRF, TTL: x.TTL, DSCP: x.DSCP, Oversize: x.Oversize,
 		}}, "spec.destination.vxlan"
 	}
 }

@@ -65,6 +65,28 @@ func TestResolve(t *testing.T) {
 			}(),
 		},
 		{
+			name: "RSPAN between hosts names the ports on the way",
+			give: intent("a", from(leaf("spine1"), leaf("leaf1")), toRSPAN),
+			on:   host(),
+			want: func() []models.Session {
+				a, b := session("leaf1", "a", toVLAN(900), port("e1")), session("spine1", "a", toVLAN(900), port("e1"))
+				a.Destination.Ports, b.Destination.Ports = []string{"e51"}, []string{"e2"}
+				end := fromVLAN(900)
+				end.Name = "e51"
+				return []models.Session{a, b, session("leaf2", "a", toPorts("e48"), end)}
+			}(),
+		},
+		{
+			name: "a capture on the device",
+			give: intent("a", to(models.DestinationSpec{Capture: &models.CaptureSpec{Device: "leaf1"}})),
+			want: []models.Session{session("leaf1", "a", models.Destination{Kind: models.DestinationCapture}, port("e1"))},
+		},
+		{
+			name: "what becomes of long copies",
+			give: intent("a", to(models.DestinationSpec{ERSPAN: &models.ERSPANSpec{Address: receiver, Oversize: models.OversizeTruncate}})),
+			want: []models.Session{session("leaf1", "a", tunnel(models.DestinationERSPAN, models.Tunnel{Source: lo(1), Destination: receiver, Version: 2, Oversize: models.OversizeTruncate}), port("e1"))},
+		},
+		{
 			name: "ERSPAN of a selector, source address of the device",
 			give: intent("a", from(leafs), to(models.DestinationSpec{ERSPAN: &models.ERSPANSpec{Address: receiver, SessionID: 7, VRF: "v", TTL: 9, DSCP: 8}})),
 			want: []models.Session{
@@ -196,6 +218,17 @@ func TestResolveRefuses(t *testing.T) {
 		{name: "RSPAN to an unknown device", give: []models.Intent{intent("a", to(models.DestinationSpec{
 			RemoteVLAN: &models.RemoteVLANSpec{VLAN: 9, Interface: models.InterfaceSpec{Device: "leaf9", Name: "e48"}}}))},
 			want: []string{"unknown-device  spec.destination.remoteVlan.interface.device"}},
+		{name: "RSPAN of a host of which nobody knows the port", give: []models.Intent{intent("a", src("leaf3", "e1"), to(models.DestinationSpec{
+			RemoteVLAN: &models.RemoteVLANSpec{VLAN: 9, Interface: models.InterfaceSpec{Device: "leaf1", Name: "e48"}}}))},
+			on: byDevice(map[models.DeviceID]Platform{"leaf1": able(), "leaf3": host()}), want: []string{"rspan-port leaf3 spec.destination.remoteVlan"}, text: "gives as uplinks none"},
+		{name: "RSPAN of a host with two uplinks", give: []models.Intent{intent("a", src("leaf3", "e1"), to(models.DestinationSpec{
+			RemoteVLAN: &models.RemoteVLANSpec{VLAN: 9, Interface: models.InterfaceSpec{Device: "leaf1", Name: "e48"}}}))},
+			on: byDevice(map[models.DeviceID]Platform{"leaf1": able(), "leaf3": host()}), edit: func(n *models.Network) { n.Devices[2].Uplinks = []string{"e51", "e52"} },
+			want: []string{"rspan-port leaf3 spec.destination.remoteVlan"}, text: "gives as uplinks e51, e52"},
+		{name: "capture on another device", give: []models.Intent{intent("a", src("leaf2", "e1"), to(models.DestinationSpec{Capture: &models.CaptureSpec{Device: "leaf1"}}))},
+			want: []string{"destination leaf2 spec.destination.capture"}, text: "takes those of its own ports only"},
+		{name: "capture on an unknown device", give: []models.Intent{intent("a", to(models.DestinationSpec{Capture: &models.CaptureSpec{Device: "leaf9"}}))},
+			want: []string{"unknown-device  spec.destination.capture.device"}},
 		{name: "no source address", give: []models.Intent{intent("a", src("leaf3", "e1"), gre(models.GRESpec{Address: receiver}))},
 			want: []string{"tunnel-source leaf3 spec.destination.gre.source"}, text: "tunnelSource"},
 		{name: "source address of another version", give: []models.Intent{intent("a", gre(models.GRESpec{Address: netip.MustParseAddr("2001:db8::9")}))},
@@ -253,6 +286,24 @@ func TestResolveRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestResolveUplink: without a way through the topology the only uplink of a host is
+// the port by which it reaches an RSPAN VLAN.
+func TestResolveUplink(t *testing.T) {
+	net := leafSpine()
+	net.Devices[2].Uplinks = []string{"e53"}
+	in := intent("a", from(models.SourceSpec{Device: "leaf3", Interfaces: []string{"e1"}, Direction: models.Rx}),
+		to(models.DestinationSpec{RemoteVLAN: &models.RemoteVLANSpec{VLAN: 9, Interface: models.InterfaceSpec{Device: "leaf1", Name: "e48"}}}))
+	got, found := Resolve(net, byDevice(map[models.DeviceID]Platform{"leaf1": able(), "leaf3": host()}), names{}, []models.Intent{in})
+	if len(found) > 0 {
+		t.Fatal(found)
+	}
+	want := session("leaf3", "a", toVLAN(9), port("e1"))
+	want.Destination.Ports = []string{"e53"}
+	if d := cmp.Diff([]models.Session{want, session("leaf1", "a", toPorts("e48"), fromVLAN(9))}, got.Sessions, plain); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }
 

@@ -23,7 +23,7 @@ func (c *checker) remoteVLANs(net *models.Network, platforms Platforms, sessions
 	if len(ends) == 0 {
 		return
 	}
-	w := newWays(net, states)
+	w := newWays(net, states, tagsItself(platforms, net))
 	for _, s := range sessions {
 		end, ok := ends[s.Intent]
 		if !ok {
@@ -32,14 +32,18 @@ func (c *checker) remoteVLANs(net *models.Network, platforms Platforms, sessions
 		vlan := remoteVLAN(end)
 		if s.Role == models.RoleDestination {
 			c.markedOn(s.Intent, s.Device, vlan, platforms, states)
-			c.vlanOn(s.Intent, s.Device, w.look(s.Device, vlan), vlan)
+			if !w.tags[s.Device] {
+				c.vlanOn(s.Intent, s.Device, w.look(s.Device, vlan), vlan)
+			}
 			continue
 		}
 		if s.Role != models.RoleSource {
 			continue
 		}
 		c.markedOn(s.Intent, s.Device, vlan, platforms, states)
-		c.vlanOn(s.Intent, s.Device, w.look(s.Device, vlan), vlan)
+		if !w.tags[s.Device] {
+			c.vlanOn(s.Intent, s.Device, w.look(s.Device, vlan), vlan)
+		}
 		path, known := w.path(s.Device, end.Device, vlan)
 		switch {
 		case known == carries:
@@ -49,8 +53,11 @@ func (c *checker) remoteVLANs(net *models.Network, platforms Platforms, sessions
 			continue
 		}
 		for _, hop := range path {
-			c.trunkCarries(s, hop.A, vlan, states)
-			c.trunkCarries(s, hop.B, vlan, states)
+			for _, e := range []models.End{hop.A, hop.B} {
+				if !w.tags[e.Device] {
+					c.trunkCarries(s, e, vlan, states)
+				}
+			}
 			if hop.B.Device != end.Device {
 				c.markedOn(s.Intent, hop.B.Device, vlan, platforms, states)
 				c.vlanOn(s.Intent, hop.B.Device, w.look(hop.B.Device, vlan), vlan)

@@ -81,7 +81,7 @@ func (r *resolver) sensor(base models.Session, devs []models.DeviceID, sources m
 	}
 	if len(far) > 0 {
 		// Sources on the sensor's own device have a SPAN session of their own.
-		out = append(out, remote(base, far, sources, 0, sensor.At)...)
+		out = append(out, r.remote(field, base, far, sources, 0, sensor.At)...)
 	}
 	return out, notes
 }

@@ -19,6 +19,7 @@ const (
 // out it keeps: many sources share a destination and its VLAN.
 type ways struct {
 	states map[models.DeviceID]models.DeviceState
+	tags   map[models.DeviceID]bool // devices that tag copies by themselves
 	index  map[models.DeviceID]int
 	links  [][]way // by device, in the order of the topology
 	views  map[place]*vlanView
@@ -51,12 +52,12 @@ type vlanView struct {
 	access []string // ports whose access VLAN it is
 }
 
-func newWays(net *models.Network, states map[models.DeviceID]models.DeviceState) *ways {
+func newWays(net *models.Network, states map[models.DeviceID]models.DeviceState, tags map[models.DeviceID]bool) *ways {
 	w := &ways{
-		states: states,
-		index:  make(map[models.DeviceID]int, len(net.Devices)),
-		links:  make([][]way, len(net.Devices)),
-		views:  make(map[place]*vlanView),
+		states: states, tags: tags,
+		index: make(map[models.DeviceID]int, len(net.Devices)),
+		links: make([][]way, len(net.Devices)),
+		views: make(map[place]*vlanView),
 	}
 	for i, d := range net.Devices {
 		w.index[d.ID] = i
@@ -164,6 +165,9 @@ func (w *ways) over(l way) known {
 }
 
 func (w *ways) end(e models.End, vlan uint16) known {
+	if w.tags[e.Device] {
+		return carries
+	}
 	st, ok := w.states[e.Device]
 	if !ok || st.Ports == nil {
 		return unknown
