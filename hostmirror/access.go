@@ -1,6 +1,10 @@
 package hostmirror
 
-import "context"
+import (
+	"context"
+
+	"github.com/spanctl/spanctl/hostmirror/tcnl"
+)
 
 // access is the way to the kernel whose ports are mirrored. It looks and does; what
 // is to be done, and whether it still fits, is decided by those who use it.
@@ -14,6 +18,9 @@ type access interface {
 	// undo. With an error there can be a way back too: of what was done in part, or
 	// is in doubt.
 	do(ctx context.Context, o operation) (func(context.Context) error, error)
+	// clean takes away what a process that died between two steps can have left of
+	// filters that it had deleted already; see snapshot.residue.
+	clean(ctx context.Context, residue []tcnl.ID) error
 	// close lets go of the kernel. What was made there stays.
 	close() error
 }

@@ -35,6 +35,9 @@ func (m *Mirror) ready(ctx context.Context, cp drivers.Checkpoint) ([]operation,
 	if i, err := snap.fits(ops); err != nil {
 		return nil, m.stepFailed(cp.Script.Steps, i, err)
 	}
+	if err := m.access.clean(ctx, snap.residue()); err != nil { // it does no harm where it is
+		m.log.DebugContext(ctx, "an empty table stays", "device", m.dev, "error", err)
+	}
 	return ops, nil
 }
 

@@ -91,6 +91,16 @@ func (n *netlinkAccess) tidy(ctx context.Context, id tcnl.ID) error {
 	return err
 }
 
+// clean removes empty tables of u32.
+func (n *netlinkAccess) clean(ctx context.Context, residue []tcnl.ID) error {
+	for _, id := range residue {
+		if err := n.tidy(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // removeIfThere takes a filter back of which it is not known whether it was made.
 func (n *netlinkAccess) removeIfThere(ctx context.Context, dev int, o operation) error {
 	filters, err := n.conn.Filters(ctx, dev, o.Hook)

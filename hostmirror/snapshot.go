@@ -2,6 +2,7 @@ package hostmirror
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
@@ -66,6 +67,22 @@ func (s *snapshot) on(index int, hook tcnl.Hook) []tcnl.Filter {
 	for _, f := range s.filters {
 		if f.Ifindex == index && f.Hook == hook {
 			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// residue gives the tables of u32 at our priorities that hold no filter: what is left
+// when a process dies after it has deleted a filter and before it has tidied up, on a
+// device with other u32 filters. They match nothing.
+func (s *snapshot) residue() []tcnl.ID {
+	var out []tcnl.ID
+	for _, f := range s.filters {
+		if !f.Table || f.Priority < firstPriority || f.Priority >= egressPriority+filtersPerHook {
+			continue
+		}
+		if !slices.ContainsFunc(s.on(f.Ifindex, f.Hook), func(g tcnl.Filter) bool { return !g.Table && g.Priority == f.Priority }) {
+			out = append(out, f.ID)
 		}
 	}
 	return out
