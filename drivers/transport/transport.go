@@ -168,3 +168,23 @@ func (e *Error) Error() string {
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Result is what a command left behind.
+type Result struct {
+	Stdout, Stderr string
+	// Status is the exit status as a shell gives it: 0 to 255, of a command that a
+	// signal ended 128 and more.
+	Status int
+}
+
+// Runner runs commands on one host, each by itself and without a terminal. It is
+// used by one goroutine at a time.
+//
+// Run gives a Result of every command that ended, whatever its status. An error is
+// an *Error: there is no result, and InDoubt is set when the command may run or have
+// run. A call returns soon after ctx ends. The command is then asked to end, and the
+// Runner stays of use; after another error it is of no more use.
+type Runner interface {
+	Run(ctx context.Context, command string) (Result, error)
+	Close() error
+}

@@ -4,13 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/crypto/ssh"
 
 	"github.com/spanctl/spanctl/drivers/transport"
 )
@@ -32,22 +27,14 @@ type Conn struct {
 	p           *transport.Profile
 	enable      Secret
 	stepTimeout time.Duration
-	log         *slog.Logger
 
-	root    net.Conn      // the first TCP connection
-	clients []*ssh.Client // one per hop, the device last
-	st      *stream
-	sp      *splitter
+	hops
+	st *stream
+	sp *splitter
 
 	ready  bool   // the terminal is prepared
 	paged  bool   // it pages in spite of that
 	denied string // how it refused more rights
-
-	mu         sync.Mutex
-	dead       error // why the connection is of no more use
-	closed     bool
-	stop       []func()
-	background sync.WaitGroup
 }
 
 var _ transport.Conn = (*Conn)(nil)
@@ -55,47 +42,11 @@ var _ transport.Conn = (*Conn)(nil)
 // Close ends the connection and waits for all that belongs to it. It may be
 // called again.
 func (c *Conn) Close() error {
-	c.mu.Lock()
-	again := c.closed
-	c.closed = true
-	c.mu.Unlock()
-	if again {
-		return nil
-	}
-	c.cut(errors.New("closed"))
-	for _, f := range c.stop {
-		f()
-	}
-	for i := len(c.clients) - 1; i >= 0; i-- {
-		_ = c.clients[i].Close()
-		_ = c.clients[i].Wait()
-	}
-	if c.st != nil {
-		c.st.close()
-	}
-	c.background.Wait()
-	return nil
-}
-
-// cut ends the connection at once, for the reason why, and waits for nothing.
-func (c *Conn) cut(why error) {
-	c.mu.Lock()
-	if c.dead == nil {
-		c.dead = why
-	}
-	c.mu.Unlock()
-	if c.root != nil {
-		_ = c.root.Close()
-	}
-}
-
-// usable gives an error when the connection is of no more use.
-func (c *Conn) usable() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.dead != nil {
-		return &transport.Error{Kind: transport.Unreachable, Err: fmt.Errorf("the connection is gone: %w", c.dead)}
-	}
+	c.end(func() {
+		if c.st != nil {
+			c.st.close()
+		}
+	})
 	return nil
 }
 
@@ -247,15 +198,6 @@ func (x *exchange) wait(ctx context.Context) error {
 		return x.lost(x.st.pipe.err)
 	}
 	return nil
-}
-
-func (c *Conn) lost(err error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.dead != nil {
-		err = c.dead
-	}
-	return &transport.Error{Kind: transport.Unreachable, Err: fmt.Errorf("the connection broke: %w", err)}
 }
 
 func (x *exchange) handle(e event) error {

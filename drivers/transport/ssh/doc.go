@@ -18,4 +18,7 @@
 //
 // An apply (open, observe, edit, commit, read back, confirm) costs six round
 // trips after the SSH handshake where the profile allows early input.
+//
+// Hosts whose commands have an exit status, Linux above all, need no terminal: [Exec]
+// runs each command on a channel of its own.
 package ssh

@@ -28,6 +28,16 @@ import (
 // options that reach it.
 func openSSH(t *testing.T) Options {
 	t.Helper()
+	rc := filepath.Join(t.TempDir(), "rc")
+	if err := os.WriteFile(rc, []byte("PS1='admin@sonic:~$ '\nbind 'set enable-bracketed-paste on'\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return startSSHD(t, "ForceCommand /bin/bash --noprofile --rcfile "+rc+" -i")
+}
+
+// startSSHD starts OpenSSH's server on loopback with more lines of configuration.
+func startSSHD(t testing.TB, more ...string) Options {
+	t.Helper()
 	sshd := "/usr/sbin/sshd"
 	if p, err := exec.LookPath("sshd"); err == nil {
 		sshd = p
@@ -75,13 +85,11 @@ func openSSH(t *testing.T) Options {
 	addr := l.Addr().String()
 	_ = l.Close() // sshd takes the port over
 	_, port, _ := net.SplitHostPort(addr)
-	rc := write("rc", "PS1='admin@sonic:~$ '\nbind 'set enable-bracketed-paste on'\n")
-	conf := write("sshd_config", strings.Join([]string{
+	conf := write("sshd_config", strings.Join(append([]string{
 		"Port " + port, "ListenAddress 127.0.0.1", "HostKey " + write("host", hostKey), "PidFile none",
 		"AuthorizedKeysFile " + write("authorized_keys", string(ssh.MarshalAuthorizedKey(userPub))),
 		"StrictModes no", "UsePAM no", "PasswordAuthentication no", "PermitRootLogin yes",
-		"ForceCommand /bin/bash --noprofile --rcfile " + rc + " -i", "",
-	}, "\n"))
+	}, append(more, "")...), "\n"))
 	cmd := exec.Command(sshd, "-D", "-e", "-f", conf)
 	var log strings.Builder
 	cmd.Stderr = &log

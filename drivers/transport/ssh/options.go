@@ -26,7 +26,8 @@ type Options struct {
 	Endpoint
 	Jumps []Endpoint
 
-	// Profile is how the device's command line is driven; required.
+	// Profile is how the device's command line is driven; required by Dial, unused by
+	// DialExec.
 	Profile *transport.Profile
 	// EnableSecret gives the secret of the privileged mode. Nil where the login has
 	// the rights, or gets them without a secret. It is asked for only when the
@@ -79,16 +80,38 @@ func (a Auth) empty() bool {
 	return a.PrivateKey == nil && a.AgentSocket == "" && a.Password == nil
 }
 
-// Validate gives all that is wrong with the options.
+func (o *Options) setDefaults() {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.ConnectTimeout == 0 {
+		o.ConnectTimeout = DefaultConnectTimeout
+	}
+	if o.StepTimeout == 0 {
+		o.StepTimeout = DefaultStepTimeout
+	}
+	if o.NetDial == nil {
+		o.NetDial = (&net.Dialer{}).DialContext
+	}
+}
+
+// Validate gives all that is wrong with the options for Dial.
 func (o *Options) Validate() error {
+	err := errors.New("no CLI profile")
+	if o.Profile != nil {
+		err = o.Profile.Validate()
+	}
+	if err != nil {
+		err = fmt.Errorf("device %q: %w", o.Device, err)
+	}
+	return errors.Join(err, o.validateAccess())
+}
+
+// validateAccess gives what is wrong with the way to the device.
+func (o *Options) validateAccess() error {
 	var errs []error
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("device %q: "+format, append([]any{o.Device}, args...)...))
-	}
-	if o.Profile == nil {
-		bad("no CLI profile")
-	} else if err := o.Profile.Validate(); err != nil {
-		bad("%w", err)
 	}
 	for i, e := range append(append([]Endpoint(nil), o.Jumps...), o.Endpoint) {
 		what := "jump host " + e.Address + ": "

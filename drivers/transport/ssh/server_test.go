@@ -28,8 +28,14 @@ type testServer struct {
 	addr    string
 	key     ssh.Signer
 	handler func(sh *testShell)
+	// exec runs a command and gives its status, or true for none to tell. Nil
+	// refuses commands.
+	exec func(sh *testShell, command string) (status uint32, silent bool)
+	// oneAtATime refuses a second session while there is one.
+	oneAtATime bool
 
 	mu     sync.Mutex
+	open   int      // sessions
 	logins []string // "method user" of each try
 	typed  []string // lines, over all shells
 	conns  []net.Conn
@@ -39,7 +45,7 @@ type testServer struct {
 type testShell struct {
 	t    testing.TB
 	srv  *testServer
-	ch   io.ReadWriter
+	ch   ssh.Channel
 	raw  net.Conn
 	in   *bufio.Reader
 	cols uint32
@@ -169,6 +175,16 @@ func (s *testServer) conn(t testing.TB, raw net.Conn, cfg *ssh.ServerConfig, wg 
 			go func() { defer wg.Done(); _, _ = io.Copy(ch, out); _ = ch.Close() }()
 			go func() { defer wg.Done(); _, _ = io.Copy(out, ch); _ = out.Close() }()
 		case "session":
+			s.mu.Lock()
+			full := s.oneAtATime && s.open > 0
+			if !full {
+				s.open++
+			}
+			s.mu.Unlock()
+			if full {
+				_ = nc.Reject(ssh.Prohibited, "one at a time")
+				continue
+			}
 			ch, reqs, err := nc.Accept()
 			if err != nil {
 				return
@@ -176,6 +192,7 @@ func (s *testServer) conn(t testing.TB, raw net.Conn, cfg *ssh.ServerConfig, wg 
 			wg.Add(1)
 			go func() {
 				defer wg.Done()
+				defer func() { s.mu.Lock(); s.open--; s.mu.Unlock() }()
 				sh := &testShell{t: t, srv: s, ch: ch, raw: raw, in: bufio.NewReaderSize(ch, 64<<10)}
 				for r := range reqs {
 					switch r.Type {
@@ -187,6 +204,25 @@ func (s *testServer) conn(t testing.TB, raw net.Conn, cfg *ssh.ServerConfig, wg 
 						}
 						_ = ssh.Unmarshal(r.Payload, &p)
 						sh.cols = p.Cols
+					case "exec":
+						if s.exec == nil {
+							_ = r.Reply(false, nil)
+							continue
+						}
+						var p struct{ Command string }
+						_ = ssh.Unmarshal(r.Payload, &p)
+						_ = r.Reply(true, nil)
+						wg.Add(1)
+						go func() {
+							defer wg.Done()
+							if status, silent := s.exec(sh, p.Command); !silent {
+								_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{status}))
+							}
+							_ = ch.Close()
+						}()
+						continue
+					case "signal":
+						s.note("signal")
 					case "shell":
 						if s.handler != nil {
 							wg.Add(1)
