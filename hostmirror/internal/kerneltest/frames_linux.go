@@ -78,6 +78,7 @@ func (n *NS) Send(dev string, frame []byte, count int) {
 type Capture struct {
 	t      testing.TB
 	dev    string
+	all    bool
 	fd     int
 	mu     sync.Mutex
 	frames []Frame
@@ -87,7 +88,18 @@ type Capture struct {
 // Capture starts to listen on a device until the test ends.
 func (n *NS) Capture(dev string) *Capture {
 	n.t.Helper()
-	c := &Capture{t: n.t, dev: dev, fd: -1}
+	return n.capture(dev, false)
+}
+
+// CaptureAll is Capture for frames of every ethertype.
+func (n *NS) CaptureAll(dev string) *Capture {
+	n.t.Helper()
+	return n.capture(dev, true)
+}
+
+func (n *NS) capture(dev string, all bool) *Capture {
+	n.t.Helper()
+	c := &Capture{t: n.t, dev: dev, all: all, fd: -1}
 	index := n.Index(dev)
 	err := n.Do(func() error {
 		var err error
@@ -143,7 +155,7 @@ func (c *Capture) receive() {
 		f.Outgoing = ll.Pkttype == unix.PACKET_OUTGOING
 	}
 	f.VLAN = auxVLAN(oob[:oobn])
-	if len(f.Data) < 14 || etherType(f.Data) != EtherTest {
+	if len(f.Data) < 14 || !c.all && etherType(f.Data) != EtherTest {
 		return
 	}
 	c.mu.Lock()

@@ -136,6 +136,13 @@ type TCAction struct {
 	Control   struct {
 		Type string `json:"type"`
 	} `json:"control_action"`
+	Random struct {
+		Type    string `json:"random_type"`
+		Control struct {
+			Type string `json:"type"`
+		} `json:"control_action"`
+		Value int `json:"val"`
+	} `json:"prob"` // of gact
 	Cookie string  `json:"cookie"`
 	Stats  TCStats `json:"stats"`
 }
@@ -154,8 +161,17 @@ type TCFilter struct {
 	Pref     uint16
 	Kind     string
 	Chain    uint32
-	Handle   string // "0x1", or "800::800" of u32
+	Handle   string          // "0x1", or "800::800" of u32
+	Program  []TCInstruction // of bpf with a classic program
 	Actions  []TCAction
+}
+
+// TCInstruction is an instruction of a classic program in the words of "tc -j".
+type TCInstruction struct {
+	Code uint16 `json:"code"`
+	JT   uint8  `json:"jt"`
+	JF   uint8  `json:"jf"`
+	K    uint32 `json:"k"`
 }
 
 // At is a hook of a device, in the words of tc: "ingress" or "egress".
@@ -183,6 +199,9 @@ func (n *NS) TCFilters(hooks ...At) map[At][]TCFilter {
 				FH      string          `json:"fh"`
 				Divisor int             `json:"ht_divisor"`
 				Actions []TCAction      `json:"actions"`
+				Program struct {
+					Instructions []TCInstruction `json:"insns"`
+				} `json:"bytecode"`
 			} `json:"options"`
 		}
 		if err := texts.Decode(&raw); err != nil {
@@ -193,7 +212,7 @@ func (n *NS) TCFilters(hooks ...At) map[At][]TCFilter {
 			if handle == "" || r.Options.Divisor != 0 {
 				continue
 			}
-			all[at] = append(all[at], TCFilter{r.Protocol, r.Pref, r.Kind, r.Chain, handle, r.Options.Actions})
+			all[at] = append(all[at], TCFilter{r.Protocol, r.Pref, r.Kind, r.Chain, handle, r.Options.Program.Instructions, r.Options.Actions})
 		}
 	}
 	return all
