@@ -3,6 +3,7 @@ package tcnl
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -42,6 +43,118 @@ func TestAddMirrorSaysWhatDecodeReads(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// vlanProgram copies frames with a tag that the kernel keeps beside them.
+var vlanProgram = []Instruction{
+	{Code: 0x20, K: 0xfffff030}, // A = is there a tag
+	{Code: 0x15, JT: 1, JF: 0, K: 0},
+	{Code: 0x06, K: 0xffffffff},
+	{Code: 0x06, K: 0},
+}
+
+// A program and sampling are read as they are sent, with the same cookie on each action.
+func TestAddMirrorOfSomeFrames(t *testing.T) {
+	base := ID{Ifindex: 7, Hook: Egress, Priority: 21360, Protocol: ProtocolAll, Kind: BPF}
+	mirred := Action{Kind: "mirred", Verdict: Continue, Cookie: someCookie[:], Mirred: &Mirred{Mode: EgressMirror, Ifindex: 9}}
+	gact := func(n uint16) Action {
+		return Action{Kind: "gact", Verdict: Continue, Cookie: someCookie[:], Chance: &Chance{Type: Determ, OneIn: n, Verdict: Pipe}}
+	}
+	tests := []struct {
+		name    string
+		program []Instruction
+		oneIn   uint16
+		want    Filter
+	}{
+		{"all", nil, 0, Filter{ID: base, CatchAll: true, Actions: []Action{mirred}}},
+		{"one in one", nil, 1, Filter{ID: base, CatchAll: true, Actions: []Action{mirred}}},
+		{"a program", vlanProgram, 0, Filter{ID: base, Program: vlanProgram, Actions: []Action{mirred}}},
+		{"a program that takes all", bpfMatchAll, 0, Filter{ID: base, CatchAll: true, Actions: []Action{mirred}}},
+		{"sampled", nil, 2, Filter{ID: base, CatchAll: true, Actions: []Action{gact(2), mirred}}},
+		{"sampled as rarely as can be", nil, math.MaxUint16, Filter{ID: base, CatchAll: true, Actions: []Action{gact(math.MaxUint16), mirred}}},
+		{"both", vlanProgram, 100, Filter{ID: base, Program: vlanProgram, Actions: []Action{gact(100), mirred}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := Mirror{Ifindex: 7, Hook: Egress, Priority: 21360, Kind: BPF, Target: 9, Cookie: someCookie, Program: tt.program, OneIn: tt.oneIn}
+			if err := m.Validate(); err != nil {
+				t.Fatal(err)
+			}
+			got, err := DecodeFilter(payload(t, addMirror(m)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(tt.want, got); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+			if !got.isMirror(m) {
+				t.Error("it is not taken for the filter that was asked for")
+			}
+			for name, other := range map[string]Mirror{
+				"program":  {Target: 9, Cookie: someCookie, Program: vlanProgram[3:], OneIn: tt.oneIn},
+				"sampling": {Target: 9, Cookie: someCookie, Program: tt.program, OneIn: tt.oneIn + 2},
+				"target":   {Target: 8, Cookie: someCookie, Program: tt.program, OneIn: tt.oneIn},
+				"cookie":   {Target: 9, Program: tt.program, OneIn: tt.oneIn},
+			} {
+				if got.isMirror(other) {
+					t.Errorf("taken for one with another %s", name)
+				}
+			}
+		})
+	}
+}
+
+// Copies knows only what AddMirror makes.
+func TestCopies(t *testing.T) {
+	mirred := Action{Kind: "mirred", Verdict: Continue, Mirred: &Mirred{Mode: EgressMirror, Ifindex: 9}}
+	gact := Action{Kind: "gact", Verdict: Continue, Chance: &Chance{Type: Determ, OneIn: 10, Verdict: Pipe}}
+	with := func(a Action, change func(*Action)) Action {
+		if a.Mirred != nil {
+			m := *a.Mirred
+			a.Mirred = &m
+		}
+		if a.Chance != nil {
+			c := *a.Chance
+			a.Chance = &c
+		}
+		change(&a)
+		return a
+	}
+	type copies struct {
+		Target int
+		OneIn  uint16
+		OK     bool
+	}
+	tests := []struct {
+		name string
+		give []Action
+		want copies
+	}{
+		{"each", []Action{mirred}, copies{9, 1, true}},
+		{"one in ten", []Action{gact, mirred}, copies{9, 10, true}},
+		{"target gone", []Action{with(mirred, func(a *Action) { a.Mirred.Ifindex = 0 })}, copies{0, 1, true}},
+		{"none", nil, copies{}},
+		{"no copy", []Action{gact}, copies{}},
+		{"two copies", []Action{mirred, mirred}, copies{}},
+		{"wrong order", []Action{mirred, gact}, copies{}},
+		{"a third action", []Action{gact, mirred, mirred}, copies{}},
+		{"redirect", []Action{with(mirred, func(a *Action) { a.Mirred.Mode = EgressRedirect })}, copies{}},
+		{"other verdict", []Action{with(mirred, func(a *Action) { a.Verdict = OK })}, copies{}},
+		{"by random", []Action{with(gact, func(a *Action) { a.Chance.Type = NetRand }), mirred}, copies{}},
+		{"the others are dropped", []Action{with(gact, func(a *Action) { a.Verdict = Shot }), mirred}, copies{}},
+		{"the chosen end there", []Action{with(gact, func(a *Action) { a.Chance.Verdict = OK }), mirred}, copies{}},
+		{"one in none", []Action{with(gact, func(a *Action) { a.Chance.OneIn = 0 }), mirred}, copies{}},
+		{"one in one", []Action{with(gact, func(a *Action) { a.Chance.OneIn = 1 }), mirred}, copies{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var got copies
+			got.Target, got.OneIn, got.OK = Filter{Actions: tt.give}.Copies()
+			if got != tt.want {
+				t.Errorf("%+v, want %+v", got, tt.want)
+			}
+		})
 	}
 }
 
@@ -92,6 +205,16 @@ func action(kind string, parms int, gen []byte, stats ...*nl.RtAttr) *nl.RtAttr 
 		s.AddChild(x)
 	}
 	a.AddRtAttr(actOptions|unix.NLA_F_NESTED, nil).AddRtAttr(parms, gen)
+	return a
+}
+
+// gactOf is an action gact with its chance.
+func gactOf(gen, chance []byte) *nl.RtAttr {
+	a := nl.NewRtAttr(1, nil)
+	a.AddRtAttr(actKind, nl.ZeroTerminated("gact"))
+	o := a.AddRtAttr(actOptions|unix.NLA_F_NESTED, nil)
+	o.AddRtAttr(gactParms, gen)
+	o.AddRtAttr(gactProb, chance)
 	return a
 }
 
@@ -147,8 +270,26 @@ func TestDecodeFilter(t *testing.T) {
 			Filter{ID: base, Table: true},
 		},
 		{
-			"bpf that decides itself", sent(BPF, 1, nl.NewRtAttr(bpfFlags, words(1)), nl.NewRtAttr(bpfName, nl.ZeroTerminated("prog")), nl.NewRtAttr(bpfOps, bpfMatchAll())),
+			"bpf that decides itself", sent(BPF, 1, nl.NewRtAttr(bpfFlags, words(1)), nl.NewRtAttr(bpfName, nl.ZeroTerminated("prog")), nl.NewRtAttr(bpfOps, encodeProgram(bpfMatchAll))),
 			Filter{ID: base, Direct: true, Name: "prog"},
+		},
+		{
+			"bpf of half an instruction", sent(BPF, 1, nl.NewRtAttr(bpfOps, encodeProgram(vlanProgram)[:12])),
+			Filter{ID: base},
+		},
+		{
+			"gact without chance", sent(MatchAll, 1, acts(2, gactOf(words(1, 0, shot, 1, 1), words(0, 0)))),
+			Filter{ID: base, CatchAll: true, Actions: []Action{{Kind: "gact", Index: 1, Verdict: Shot}}},
+		},
+		{
+			"gact by random", sent(MatchAll, 1, acts(2, gactOf(words(1, 0, shot, 1, 1), append(binary.NativeEndian.AppendUint16(binary.NativeEndian.AppendUint16(nil, 1), 500), words(3)...)))),
+			Filter{ID: base, CatchAll: true, Actions: []Action{{
+				Kind: "gact", Index: 1, Verdict: Shot, Chance: &Chance{Type: NetRand, OneIn: 500, Verdict: Pipe},
+			}}},
+		},
+		{
+			"gact with a chance cut short", sent(MatchAll, 1, acts(2, gactOf(words(1, 0, shot, 1, 1), words(2)))),
+			Filter{ID: base, CatchAll: true, Actions: []Action{{Kind: "gact", Index: 1, Verdict: Shot}}},
 		},
 		{"unknown classifier", sent("fancy", 1, acts(3)), Filter{ID: base}},
 	}
@@ -206,14 +347,18 @@ func TestMirrorValidate(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := map[string]func(*Mirror){
-		"no source":      func(m *Mirror) { m.Ifindex = 0 },
-		"no target":      func(m *Mirror) { m.Target = 0 },
-		"to itself":      func(m *Mirror) { m.Target = 1 },
-		"no hook":        func(m *Mirror) { m.Hook = HookUnset },
-		"no priority":    func(m *Mirror) { m.Priority = 0 },
-		"not catch-all":  func(m *Mirror) { m.Kind = "flower" },
-		"no classifier":  func(m *Mirror) { m.Kind = "" },
-		"negative index": func(m *Mirror) { m.Target = -1 },
+		"no source":                       func(m *Mirror) { m.Ifindex = 0 },
+		"no target":                       func(m *Mirror) { m.Target = 0 },
+		"to itself":                       func(m *Mirror) { m.Target = 1 },
+		"no hook":                         func(m *Mirror) { m.Hook = HookUnset },
+		"no priority":                     func(m *Mirror) { m.Priority = 0 },
+		"not catch-all":                   func(m *Mirror) { m.Kind = "flower" },
+		"no classifier":                   func(m *Mirror) { m.Kind = "" },
+		"negative index":                  func(m *Mirror) { m.Target = -1 },
+		"program for another classifier":  func(m *Mirror) { m.Program = vlanProgram },
+		"program too large":               func(m *Mirror) { m.Kind, m.Program = BPF, make([]Instruction, MaxProgram+1) },
+		"program with a class of its own": func(m *Mirror) { m.Kind, m.Program = BPF, []Instruction{{Code: 6, K: 1}} },
+		"program that returns A":          func(m *Mirror) { m.Kind, m.Program = BPF, []Instruction{{Code: 0x16}} },
 	}
 	for name, change := range tests {
 		m := ok
@@ -240,6 +385,9 @@ func FuzzDecodeFilter(f *testing.F) {
 	for _, k := range Kinds() {
 		f.Add(payload(f, addMirror(Mirror{Ifindex: 1, Hook: Egress, Priority: 2, Kind: k, Target: 3, Cookie: someCookie})))
 	}
+	f.Add(payload(f, addMirror(Mirror{Ifindex: 1, Hook: Egress, Priority: 2, Kind: BPF, Target: 3, Cookie: someCookie, Program: vlanProgram, OneIn: 100})))
+	f.Add(payload(f, addMirror(Mirror{Ifindex: 1, Hook: Egress, Priority: 2, Kind: MatchAll, Target: 3, Cookie: someCookie, OneIn: 2})))
+	f.Add(sent(BPF, 1, nl.NewRtAttr(bpfOps, encodeProgram(vlanProgram)[:12])))
 	f.Add(sent(U32, 0x80000000, nl.NewRtAttr(u32Divisor, words(1))))
 	f.Add(sent("flower", 1, nl.NewRtAttr(3, action("mirred", 2, words(12, 0, 4, 1, 1, 1, 44), nl.NewRtAttr(statsQueue, words(1, 2, 3, 4, 5))).Serialize())))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -252,6 +400,12 @@ func FuzzDecodeFilter(f *testing.F) {
 				t.Errorf("a filter with an error: %s", d)
 			}
 			return
+		}
+		if got.Program != nil && (got.CatchAll || got.Direct) {
+			t.Errorf("a program of a filter that needs none: %+v", got)
+		}
+		if to, n, ok := got.Copies(); !ok && (to != 0 || n != 0) || ok && n == 0 {
+			t.Errorf("copies to %d, one in %d, %v", to, n, ok)
 		}
 		for _, a := range got.Actions {
 			if a.Kind == "mirred" && a.Mirred == nil && a.Verdict != OK {

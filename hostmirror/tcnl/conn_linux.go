@@ -220,12 +220,20 @@ func (c *Conn) AddMirror(ctx context.Context, m Mirror) (Filter, error) {
 }
 
 func (f Filter) isMirror(m Mirror) bool {
-	if len(f.Actions) != 1 {
+	program := m.Program
+	if slices.Equal(program, bpfMatchAll) {
+		program = nil
+	}
+	if !slices.Equal(f.Program, program) || f.CatchAll != (len(program) == 0) {
 		return false
 	}
-	a := f.Actions[0]
-	return string(a.Cookie) == string(m.Cookie[:]) && a.Verdict == Continue &&
-		a.Mirred != nil && *a.Mirred == Mirred{Mode: EgressMirror, Ifindex: m.Target}
+	for _, a := range f.Actions {
+		if string(a.Cookie) != string(m.Cookie[:]) {
+			return false
+		}
+	}
+	to, oneIn, ok := f.Copies()
+	return ok && to == m.Target && oneIn == max(m.OneIn, 1)
 }
 
 // DeleteFilter deletes exactly one filter. An identity with a part missing is

@@ -27,6 +27,9 @@ const (
 
 	mirredParms = 2
 
+	gactParms = 2
+	gactProb  = 3
+
 	u32Divisor = 4
 	u32Sel     = 5
 
@@ -39,12 +42,16 @@ const (
 
 	tcMsgSize    = 20
 	mirredSize   = 28
+	gactSize     = 20
+	chanceSize   = 8
 	u32SelSize   = 16
 	u32KeySize   = 16
 	bpfInsnSize  = 8
 	magicBlock   = math.MaxUint32 // TCM_IFINDEX_MAGIC_BLOCK
 	bpfActDirect = 1
 	bpfRetK      = 0x06 // BPF_RET|BPF_K
+	bpfRet       = 0x06
+	bpfClass     = 0x07
 	u32Terminal  = 1
 )
 
@@ -189,7 +196,18 @@ func (f *Filter) classifier(options []attr) {
 		ops, _ := find(options, bpfOps)
 		f.CatchAll = !f.Direct && len(ops) == bpfInsnSize &&
 			native.Uint16(ops) == bpfRetK && native.Uint32(ops[4:]) == math.MaxUint32
+		if !f.CatchAll && !f.Direct && len(ops)%bpfInsnSize == 0 {
+			f.Program = decodeProgram(ops)
+		}
 	}
+}
+
+func decodeProgram(ops []byte) []Instruction {
+	var out []Instruction
+	for ; len(ops) >= bpfInsnSize; ops = ops[bpfInsnSize:] {
+		out = append(out, Instruction{Code: native.Uint16(ops), JT: ops[2], JF: ops[3], K: native.Uint32(ops[4:])})
+	}
+	return out
 }
 
 // u32CatchAll reports whether no key of the selector looks at a bit.
@@ -273,6 +291,12 @@ func (a *Action) options(b []byte) error {
 	}
 	a.Index = native.Uint32(v)
 	a.Verdict = Verdict(native.Uint32(v[8:]))
+	if p, ok := find(list, gactProb); ok && a.Kind == "gact" && len(p) >= chanceSize {
+		c := Chance{Type: ChanceType(native.Uint16(p)), OneIn: native.Uint16(p[2:]), Verdict: Verdict(native.Uint32(p[4:]))}
+		if c.Type != 0 { // 0 is no chance at all
+			a.Chance = &c
+		}
+	}
 	if a.Kind == "mirred" {
 		if len(v) < mirredSize {
 			return fmt.Errorf("%w: mirred parameters of %d bytes, want %d", ErrMalformed, len(v), mirredSize)

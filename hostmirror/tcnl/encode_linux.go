@@ -26,23 +26,53 @@ func addMirror(m Mirror) *nl.NetlinkRequest {
 	case U32:
 		options.AddRtAttr(u32Sel, u32MatchAll())
 	case BPF:
-		options.AddRtAttr(bpfOpsLen, nl.Uint16Attr(1))
-		options.AddRtAttr(bpfOps, bpfMatchAll())
+		program := m.Program
+		if len(program) == 0 {
+			program = bpfMatchAll
+		}
+		options.AddRtAttr(bpfOpsLen, nl.Uint16Attr(uint16(len(program))))
+		options.AddRtAttr(bpfOps, encodeProgram(program))
 	}
-	action := options.AddRtAttr(int(actionsOf[m.Kind]), nil).AddRtAttr(1, nil) // 1 = first in order
-	action.AddRtAttr(actKind, nl.ZeroTerminated("mirred"))
-	action.AddRtAttr(actCookie, m.Cookie[:])
-	action.AddRtAttr(actOptions, nil).AddRtAttr(mirredParms, mirredMirror(m.Target))
+	actions := options.AddRtAttr(int(actionsOf[m.Kind]), nil)
+	order := 1 // of execution, from 1
+	add := func(kind string) *nl.RtAttr {
+		a := actions.AddRtAttr(order, nil)
+		order++
+		a.AddRtAttr(actKind, nl.ZeroTerminated(kind))
+		a.AddRtAttr(actCookie, m.Cookie[:])
+		return a.AddRtAttr(actOptions, nil)
+	}
+	if m.OneIn > 1 {
+		o := add("gact")
+		o.AddRtAttr(gactParms, generic(gactSize, Continue))
+		o.AddRtAttr(gactProb, chance(m.OneIn))
+	}
+	add("mirred").AddRtAttr(mirredParms, mirredMirror(m.Target))
 	req.AddData(options)
 	return req
 }
 
-// mirredMirror is struct tc_mirred: index (0 = the kernel chooses), capab, action,
-// refcnt, bindcnt, eaction, ifindex.
-func mirredMirror(target int) []byte {
-	b := make([]byte, mirredSize)
-	verdict := Continue
+// generic begins the parameters of an action, with struct tc_gen: index (0 = the kernel
+// chooses), capab, action, refcnt, bindcnt.
+func generic(size int, verdict Verdict) []byte {
+	b := make([]byte, size)
 	native.PutUint32(b[8:], uint32(verdict))
+	return b
+}
+
+// chance is struct tc_gact_p: ptype, pval, paction. Of the frames that are counted, one in
+// n goes on to the next action, and the others end with the action's verdict.
+func chance(n uint16) []byte {
+	b := make([]byte, chanceSize)
+	native.PutUint16(b, uint16(Determ))
+	native.PutUint16(b[2:], n)
+	native.PutUint32(b[4:], uint32(Pipe))
+	return b
+}
+
+// mirredMirror is struct tc_mirred: tc_gen, eaction, ifindex.
+func mirredMirror(target int) []byte {
+	b := generic(mirredSize, Continue)
 	native.PutUint32(b[20:], uint32(EgressMirror))
 	native.PutUint32(b[24:], uint32(target))
 	return b
@@ -57,11 +87,16 @@ func u32MatchAll() []byte {
 	return b
 }
 
-// bpfMatchAll is the classic program "return -1", in bytecode "1,6 0 0 4294967295".
-func bpfMatchAll() []byte {
-	b := make([]byte, bpfInsnSize)
-	native.PutUint16(b, bpfRetK)
-	native.PutUint32(b[4:], math.MaxUint32)
+// bpfMatchAll is the program "return -1", in bytecode "1,6 0 0 4294967295".
+var bpfMatchAll = []Instruction{{Code: bpfRetK, K: math.MaxUint32}}
+
+func encodeProgram(program []Instruction) []byte {
+	b := make([]byte, 0, len(program)*bpfInsnSize)
+	for _, in := range program {
+		b = native.AppendUint16(b, in.Code)
+		b = append(b, in.JT, in.JF)
+		b = native.AppendUint32(b, in.K)
+	}
 	return b
 }
 

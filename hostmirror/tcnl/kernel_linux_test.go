@@ -91,6 +91,9 @@ func TestMirrorOnKernel(t *testing.T) {
 		a.Kind, a.Mode, a.Direction, a.To, a.Cookie = "mirred", "mirror", "egress", "m0", cookie.String()
 		a.Control.Type = "continue"
 		want := kerneltest.TCFilter{Protocol: "all", Pref: 21330, Kind: kind, Handle: got[0].Handle, Actions: []kerneltest.TCAction{a}}
+		if kind == tcnl.BPF {
+			want.Program = []kerneltest.TCInstruction{{Code: 6, K: 4294967295}} // return -1
+		}
 		if d := cmp.Diff(want, got[0]); d != "" {
 			t.Errorf("tc (-want +got):\n%s", d)
 		}

@@ -1,9 +1,10 @@
 // Package tcnl speaks the part of the kernel's traffic control netlink that a
 // mirror needs and that github.com/vishvananda/netlink v1.3.1 leaves out: action
 // cookies (neither written nor read there), the control verdict of every action,
-// the 64-bit packet counter, and filters of the classifiers matchall, u32 and bpf
-// that take every frame; and, beside it, the devices that filters are about, by
-// requests that ctx can end.
+// the probability of gact, the 64-bit packet counter, and filters of the classifiers
+// matchall, u32 and bpf that take every frame, or, of bpf, what a classic program
+// takes; and, beside it, the devices that filters are about, by requests that ctx can
+// end.
 //
 // It can only ask for what does not hurt production: an egress mirror whose verdict
 // is "continue". A redirect, an ingress mirror and another verdict cannot be
@@ -19,6 +20,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // Hook is the place in a device's path where filters look at frames.
@@ -149,8 +151,46 @@ type Filter struct {
 	// Direct is set for a bpf program that decides by itself, without actions.
 	Direct bool
 	// Name is the name that a bpf program was loaded with, mostly "".
-	Name    string
+	Name string
+	// Program is the classic program of a bpf filter that has one, neither takes every
+	// frame nor decides by itself.
+	Program []Instruction
 	Actions []Action
+}
+
+// Instruction is one instruction of a classic BPF program: struct sock_filter of
+// linux/filter.h.
+type Instruction struct {
+	Code   uint16
+	JT, JF uint8
+	K      uint32
+}
+
+// MaxProgram is the largest number of instructions that the kernel takes
+// (BPF_MAXINSNS of linux/bpf_common.h).
+const MaxProgram = 4096
+
+// Copies reads the actions of a filter as those of a [Mirror]: it gives the interface
+// index of the target, 0 once that is gone, and that one frame in how many is copied. ok
+// is false for actions that are not those of a Mirror.
+func (f Filter) Copies() (target int, oneIn uint16, ok bool) {
+	oneIn = 1
+	actions := f.Actions
+	if len(actions) == 2 {
+		c := actions[0].Chance
+		if c == nil || actions[0].Verdict != Continue || c.Type != Determ || c.Verdict != Pipe || c.OneIn < 2 {
+			return 0, 0, false
+		}
+		oneIn, actions = c.OneIn, actions[1:]
+	}
+	if len(actions) != 1 {
+		return 0, 0, false
+	}
+	a := actions[0]
+	if a.Verdict != Continue || a.Mirred == nil || a.Mirred.Mode != EgressMirror {
+		return 0, 0, false
+	}
+	return a.Mirred.Ifindex, oneIn, true
 }
 
 // Action is one action of a filter, in the order of execution.
@@ -160,6 +200,7 @@ type Action struct {
 	Verdict Verdict // OK also where the kind is not known to this package
 	Cookie  []byte  // nil = none; up to CookieSize bytes
 	Mirred  *Mirred // of kind mirred only
+	Chance  *Chance // of kind gact, where it has one
 	Stats   Stats
 }
 
@@ -168,6 +209,23 @@ type Mirred struct {
 	Mode    MirredMode
 	Ifindex int // 0 once the target device is gone: the kernel then copies nowhere, for good
 }
+
+// Chance is what an action of kind gact does with some of the frames instead of its
+// verdict (linux/tc_act/tc_gact.h).
+type Chance struct {
+	Type    ChanceType
+	OneIn   uint16
+	Verdict Verdict // for one frame in so many
+}
+
+// ChanceType says how the frames are chosen.
+type ChanceType uint16
+
+// Types of chance.
+const (
+	NetRand ChanceType = 1 // by a random number
+	Determ  ChanceType = 2 // by counting: each so-manyth frame
+)
 
 // MirredMode says how frames get to the target (tc_mirred.h, TCA_*_REDIR, TCA_*_MIRROR).
 type MirredMode int32
@@ -220,9 +278,9 @@ type Qdisc struct {
 	Kind    string // such as clsact, ingress, noqueue
 }
 
-// Mirror is a filter to be made: every frame that passes the hook is copied to the
-// egress of the target device, and classification goes on as if the filter were
-// not there. The protocol is ProtocolAll and the chain 0.
+// Mirror is a filter to be made: the frames that pass the hook, or those of them that
+// Program takes, are copied to the egress of the target device, and classification
+// goes on as if the filter were not there. The protocol is ProtocolAll and the chain 0.
 type Mirror struct {
 	Ifindex  int
 	Hook     Hook
@@ -230,6 +288,13 @@ type Mirror struct {
 	Kind     string // one of Kinds
 	Target   int    // interface index of the device that sends the copies
 	Cookie   Cookie
+	// Program is a classic BPF program for Kind BPF that says which frames are copied:
+	// those for which it returns 0xffffffff; it returns 0 for the others. nil takes
+	// every frame.
+	Program []Instruction
+	// OneIn copies one frame in so many of those that the filter takes, by counting, with
+	// the action gact in front of the copy. 0 and 1 copy each.
+	OneIn uint16
 }
 
 // Errors of this package. Errors of the kernel wrap a syscall.Errno and carry the
@@ -266,6 +331,15 @@ func (m Mirror) Validate() error {
 		return fmt.Errorf("%w: priority 0 lets the kernel choose", ErrInvalid)
 	case m.Kind != MatchAll && m.Kind != U32 && m.Kind != BPF:
 		return fmt.Errorf("%w: classifier %q cannot take every frame", ErrInvalid, m.Kind)
+	case len(m.Program) > 0 && m.Kind != BPF:
+		return fmt.Errorf("%w: classifier %q takes no program", ErrInvalid, m.Kind)
+	case len(m.Program) > MaxProgram:
+		return fmt.Errorf("%w: a program of %d instructions; the kernel takes %d", ErrInvalid, len(m.Program), MaxProgram)
+	}
+	for i, in := range m.Program {
+		if in.Code&bpfClass == bpfRet && (in.Code != bpfRetK || in.K != 0 && in.K != math.MaxUint32) {
+			return fmt.Errorf("%w: instruction %d returns something else than 0 or 0xffffffff", ErrInvalid, i)
+		}
 	}
 	return nil
 }
