@@ -61,7 +61,7 @@ func TestAdvise(t *testing.T) {
 				tt.change(s)
 			}
 			cs := create(tt.ses)
-			_, after, err := renderOn(host, s, tcnl.MatchAll, cs)
+			_, after, err := renderOn(host, s, kernel{kind: tcnl.MatchAll}, cs)
 			if err != nil {
 				t.Fatal(err)
 			}

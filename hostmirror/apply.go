@@ -65,7 +65,11 @@ func (m *Mirror) apply(ctx context.Context, cp drivers.Checkpoint) (undo []func(
 		}
 		failure := m.stepFailed(cp.Script.Steps, i, err)
 		if o.Verb == addFilter && errors.Is(err, syscall.ENOENT) {
-			m.classifiers.drop(o.Kind, err)
+			if o.OneIn > 1 {
+				m.classifiers.noSample = err.Error()
+			} else {
+				m.classifiers.drop(o.Kind, err)
+			}
 			failure.Kind, failure.Hint = drivers.Unsupported, "plan again: the next classifier will be tried"
 		}
 		takeBack(ctx, undo, failure)

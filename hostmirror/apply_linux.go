@@ -30,6 +30,7 @@ func (n *netlinkAccess) do(ctx context.Context, o operation) (func(context.Conte
 		}
 		f, err := n.conn.AddMirror(ctx, tcnl.Mirror{
 			Ifindex: dev, Hook: o.Hook, Priority: o.Priority, Kind: o.Kind, Target: target, Cookie: o.Cookie,
+			Program: o.Program, OneIn: o.OneIn,
 		})
 		switch {
 		case inDoubt(err):
@@ -131,12 +132,13 @@ func (n *netlinkAccess) restoreIfGone(ctx context.Context, f tcnl.Filter) error 
 // restore makes a filter anew that remove took away.
 func (n *netlinkAccess) restore(ctx context.Context, f tcnl.Filter) error {
 	mk, _ := markOf(f)
-	if f.Actions[0].Mirred == nil || f.Actions[0].Mirred.Ifindex == 0 {
+	target, oneIn, ok := f.Copies()
+	if !ok || target == 0 {
 		return fmt.Errorf("the filter pref %d did not copy as spanctl makes it, and is not made again", f.Priority)
 	}
 	_, err := n.conn.AddMirror(ctx, tcnl.Mirror{
 		Ifindex: f.Ifindex, Hook: f.Hook, Priority: f.Priority, Kind: f.Kind,
-		Target: f.Actions[0].Mirred.Ifindex, Cookie: mk.cookie(),
+		Target: target, Cookie: mk.cookie(), Program: f.Program, OneIn: oneIn,
 	})
 	return err
 }

@@ -1,7 +1,6 @@
 package hostmirror
 
 import (
-	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/spanctl/spanctl/drivers"
-	"github.com/spanctl/spanctl/drivers/transport"
 	"github.com/spanctl/spanctl/hostmirror/internal/kerneltest"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 	"github.com/spanctl/spanctl/internal/require"
@@ -201,7 +199,18 @@ func (b *bed) truth(kind string, names []string, wanted ...models.Session) {
 					}
 					a.Control.Type = "continue"
 					at := kerneltest.At{Dev: src.Name, Hook: hook}
-					want[at] = append(want[at], kerneltest.TCFilter{Protocol: "all", Kind: kind, Actions: []kerneltest.TCAction{a}})
+					f := kerneltest.TCFilter{Protocol: "all", Kind: kind, Actions: []kerneltest.TCAction{a}}
+					if program := programOf(b.t, ses); len(program) > 0 {
+						f.Kind, f.Program = tcnl.BPF, program
+					} else if kind == tcnl.BPF {
+						f.Program = []kerneltest.TCInstruction{{Code: opReturn, K: 1<<32 - 1}}
+					}
+					if ses.SampleOneIn > 1 {
+						g := kerneltest.TCAction{Kind: "gact", Cookie: a.Cookie}
+						g.Control.Type, g.Random.Type, g.Random.Control.Type, g.Random.Value = "continue", "determ", "pipe", int(ses.SampleOneIn)
+						f.Actions = []kerneltest.TCAction{g, a}
+					}
+					want[at] = append(want[at], f)
 				}
 			}
 		}
@@ -214,15 +223,18 @@ func (b *bed) truth(kind string, names []string, wanted ...models.Session) {
 	}
 }
 
-func wantKind(t *testing.T, err error, kind transport.Kind, text string) {
+// programOf gives the program for a session's rules as tc shows it.
+func programOf(t *testing.T, ses models.Session) []kerneltest.TCInstruction {
 	t.Helper()
-	var e *drivers.Error
-	if !errors.As(err, &e) {
-		t.Fatalf("error %v, want a *drivers.Error of kind %s", err, kind)
+	program, err := compileRules(ses.Filter)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if e.Kind != kind || !strings.Contains(err.Error(), text) {
-		t.Errorf("error %v, want kind %s and %q", err, kind, text)
+	var out []kerneltest.TCInstruction
+	for _, in := range program {
+		out = append(out, kerneltest.TCInstruction{Code: in.Code, JT: in.JT, JF: in.JF, K: in.K})
 	}
+	return out
 }
 
 func hardware(t *testing.T, n *kerneltest.NS, dev string) net.HardwareAddr {

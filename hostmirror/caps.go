@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/spanctl/spanctl/drivers"
+	"github.com/spanctl/spanctl/hostmirror/tcnl"
 	"github.com/spanctl/spanctl/models"
 )
 
@@ -13,11 +15,19 @@ const Platform = "linux"
 const (
 	labSource  = "Linux 6.1 (Debian cloud kernel in a virtual machine) and 6.18: frames counted in network namespaces"
 	notWritten = "not implemented in this version: "
+	// maxSample is what the tc command documents; the kernel would count to 65535.
+	maxSample = 10000
 )
 
 func capabilities() models.Capabilities {
 	seen := models.Claim{Support: models.Yes, Evidence: models.EvidenceLab, Source: labSource}
 	lacks := func(why string) models.Claim { return models.Claim{Why: notWritten + why} }
+	rules := seen
+	rules.Why = fmt.Sprintf("needs the kernel's classifier bpf, which runs the rules of a session as one classic program of at most %d instructions", tcnl.MaxProgram)
+	sample := models.Claim{
+		Support: models.Yes, Evidence: models.EvidenceLab, Source: "Linux 6.1 (Debian cloud kernel in a virtual machine): frames counted in network namespaces",
+		Why: fmt.Sprintf("needs the kernel's action gact; each N-th frame, N up to %d, counted for each port, direction and destination", maxSample),
+	}
 	ports := seen
 	ports.Why = fmt.Sprintf("at most %d mirrors of one port and direction", maxOfOnePortHas)
 	return models.Capabilities{
@@ -47,17 +57,32 @@ func capabilities() models.Capabilities {
 			models.FeatureVXLAN:            lacks("tunnel interfaces are not created; make one by hand and name it as the destination"),
 			models.FeatureCapture:          lacks("no interface is created; make a dummy by hand and name it as the destination"),
 			models.FeatureOversize:         lacks("tunnel interfaces are not created"),
-			models.FeatureFilterIPv4:       lacks("classifiers that look into frames (flower, u32 keys) are not used, every frame is copied"),
-			models.FeatureFilterIPv6:       lacks("classifiers that look into frames (flower, u32 keys) are not used, every frame is copied"),
-			models.FeatureFilterVLAN:       lacks("classifiers that look into frames (flower, u32 keys) are not used, every frame is copied"),
+			models.FeatureFilterIPv4:       rules,
+			models.FeatureFilterIPv6:       rules,
+			models.FeatureFilterVLAN:       rules,
 			models.FeatureTruncate:         lacks("cutting copies needs a program on the destination's egress hook"),
-			models.FeatureSample:           lacks("sampling needs the action gact in front of the copy"),
+			models.FeatureSample:           sample,
 			models.FeatureTunnelVRF:        lacks("tunnel interfaces are not created"),
 			models.FeatureTunnelTTL:        lacks("tunnel interfaces are not created"),
 			models.FeatureTunnelDSCP:       lacks("tunnel interfaces are not created"),
 			models.FeatureTunnelKey:        lacks("tunnel interfaces are not created"),
 		},
 	}
+}
+
+// capabilitiesOn gives those of a host whose kernel is known.
+func capabilitiesOn(k kernel) models.Capabilities {
+	out := capabilities()
+	lacks := func(why string, features ...models.Feature) {
+		for _, f := range features {
+			if why != "" {
+				out.Claims[f] = models.Claim{Why: "this kernel lacks it: " + why}
+			}
+		}
+	}
+	lacks(k.noRules, models.FeatureFilterIPv4, models.FeatureFilterIPv6, models.FeatureFilterVLAN)
+	lacks(k.noSample, models.FeatureSample)
+	return out
 }
 
 // check gives what is refused of a wanted session whatever the host looks like.
@@ -76,14 +101,17 @@ func check(s models.Session) []string {
 	if s.Shutdown {
 		add("a session cannot be kept switched off: delete it")
 	}
-	if len(s.Filter) > 0 || s.FilterName != "" {
-		add("filters are not implemented in this version: every frame is copied")
+	if s.FilterName != "" {
+		add("filters have no names here, so %q cannot be one", s.FilterName)
+	}
+	if _, err := compileRules(s.Filter); err != nil {
+		add("%s", strings.TrimPrefix(err.Error(), drivers.ErrUnsupported.Error()+": "))
 	}
 	if s.TruncateTo != 0 {
 		add("copies cannot be cut in this version")
 	}
-	if s.SampleOneIn > 1 {
-		add("sampling is not implemented in this version: every frame is copied")
+	if s.SampleOneIn > maxSample {
+		add("one frame in %d cannot be sampled: the tc command takes up to %d", s.SampleOneIn, maxSample)
 	}
 	if len(s.Extra) > 0 {
 		add("cannot make %q", s.Extra[0])

@@ -1,14 +1,29 @@
 package hostmirror
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
 
 // classifiers is what is known of the kernel's classifiers.
 type classifiers struct {
 	usable []string // best first
 	why    []string // why others are not
+	// noSample is why the action gact is not there, "" where it is or is not known.
+	noSample string
+}
+
+// kernel is what filters can be made of, with kind for those that take every frame.
+func (c classifiers) kernel(kind string) kernel {
+	k := kernel{kind: kind, noSample: c.noSample}
+	if !slices.Contains(c.usable, tcnl.BPF) {
+		k.noRules = cmp.Or(c.reasons(), "it may not be used")
+	}
+	return k
 }
 
 func (c classifiers) best() (string, bool) {

@@ -41,11 +41,19 @@ func TestConformance(t *testing.T) {
 		why := (&netlinkAccess{}).probe(t.Context(), []string{kind})
 		require.Need(t, "cls_"+kind, len(why.usable) == 1, why.reasons())
 		drivertest.Run(t, drivertest.Subject{
-			Planner: Planner{},
+			Planner: onKernel{Planner{}, (&netlinkAccess{}).probe(t.Context(), []string{kind, tcnl.BPF}).kernel(kind)},
 			Start:   func(t testing.TB) *drivertest.Peer { return newKernelPeer(t, kind).peer() },
 		})
 	})
 }
+
+// onKernel is a planner for this very kernel.
+type onKernel struct {
+	Planner
+	kernel kernel
+}
+
+func (p onKernel) Capabilities() models.Capabilities { return capabilitiesOn(p.kernel) }
 
 // kernelPeer is a network namespace that plays the device. Ports p0 to p2 are for
 // sources, m0 and m1 for destinations, and f0 is mirrored by somebody else.
@@ -124,7 +132,7 @@ func (p *kernelPeer) open(ctx context.Context) (drivers.Driver, error) {
 	for i := range 6 {
 		known = append(known, fmt.Sprintf("sp-c%d", i))
 	}
-	m, err := Open(ctx, Options{Device: host, Namespace: p.host.Path(), Prefer: []string{p.kind}, Known: known})
+	m, err := Open(ctx, Options{Device: host, Namespace: p.host.Path(), Prefer: slices.Compact([]string{p.kind, tcnl.BPF}), Known: known})
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +187,12 @@ func (p *kernelPeer) truth() []models.Session {
 	all := p.host.TCFilters(hooks...)
 	for _, at := range hooks {
 		for _, f := range all[at] {
+			sample := 0
 			for _, a := range f.Actions {
+				if a.Kind == "gact" && a.Control.Type == "continue" && a.Random.Type == "determ" && a.Random.Control.Type == "pipe" {
+					sample = a.Random.Value
+					continue
+				}
 				name := fmt.Sprintf("tc/%s/%s/%d/%s", at.Dev, at.Hook, f.Pref, f.Handle)
 				suffix := map[string]string{"ingress": "496d0000", "egress": "456d0000"}[at.Hook]
 				ours := len(a.Cookie) == 32 && a.Cookie[24:] == suffix && names[a.Cookie[:24]] != ""
@@ -201,7 +214,17 @@ func (p *kernelPeer) truth() []models.Session {
 				ses.Sources = append(ses.Sources, models.Source{Kind: models.SourcePort, Name: at.Dev, Direction: d})
 				ses.Destination.Ports = append(ses.Destination.Ports, a.To)
 				what := fmt.Sprintf("%s %s %s %s %s", a.Kind, a.Direction, a.Mode, a.Control.Type, f.Protocol)
-				if ours && (what != "mirred egress mirror continue all" || len(f.Actions) != 1 || f.Kind != p.kind || f.Chain != 0) {
+				kind, actions := p.kind, 1
+				if text := tcProgram(f.Program); ours && f.Kind == "bpf" && text != "1,6 0 0 4294967295" {
+					kind = "bpf"
+					if ses.Filter = programs[text]; ses.Filter == nil {
+						ses.Extra = append(ses.Extra, "program "+text)
+					}
+				}
+				if sample > 0 {
+					actions, ses.SampleOneIn = 2, uint32(sample)
+				}
+				if ours && (what != "mirred egress mirror continue all" || len(f.Actions) != actions || f.Kind != kind || f.Chain != 0) {
 					ses.Extra = append(ses.Extra, what)
 				}
 			}
@@ -230,6 +253,15 @@ var clsactText = regexp.MustCompile(`,?\{"kind":"clsact"[^}]*\}\}`)
 func (p *kernelPeer) config() string {
 	p.t.Helper()
 	return clsactText.ReplaceAllString(p.host.Objects(peerPorts...), "")
+}
+
+// tcProgram writes the program that tc lists as tc takes it.
+func tcProgram(list []kerneltest.TCInstruction) string {
+	text := fmt.Sprint(len(list))
+	for _, in := range list {
+		text += fmt.Sprintf(",%d %d %d %d", in.Code, in.JT, in.JF, in.K)
+	}
+	return text
 }
 
 // wire gives the changes that the kernel has announced, as the tc commands that ask
@@ -278,7 +310,7 @@ func (p *kernelPeer) announced(m syscall.NetlinkMessage) string {
 	if f.Handle == 0 || f.Table || len(f.Actions) == 0 {
 		return "" // a priority that vanishes when it is empty
 	}
-	a := f.Actions[0]
+	a := f.Actions[len(f.Actions)-1]
 	where := fmt.Sprintf("dev %s %s pref %d protocol all", p.names[f.Ifindex], f.Hook, f.Priority)
 	if m.Header.Type == unix.RTM_DELTFILTER {
 		handle := fmt.Sprintf("0x%x", f.Handle)
@@ -287,8 +319,24 @@ func (p *kernelPeer) announced(m syscall.NetlinkMessage) string {
 		}
 		return fmt.Sprintf("tc filter del %s handle %s %s # cookie %x", where, handle, f.Kind, a.Cookie)
 	}
+	program, comment, sample := "", "", ""
+	if f.Program != nil {
+		text := bytecode(f.Program)
+		program = "bpf bytecode '" + text + "'"
+		for _, p := range conformancePrograms {
+			if p.program == text {
+				comment = " # " + p.comment
+			}
+		}
+	}
+	if len(f.Actions) == 2 {
+		sample = fmt.Sprintf("action gact %s random determ %s %d cookie %x ", f.Actions[0].Verdict, f.Actions[0].Chance.Verdict, f.Actions[0].Chance.OneIn, f.Actions[0].Cookie)
+	}
 	selector := map[string]string{"matchall": "matchall", "u32": "u32 match u32 0 0", "bpf": "bpf bytecode '1,6 0 0 4294967295'"}[f.Kind]
-	return fmt.Sprintf("tc filter add %s %s action mirred %s dev %s %s cookie %x", where, selector, a.Mirred.Mode, p.names[a.Mirred.Ifindex], a.Verdict, a.Cookie)
+	if program != "" {
+		selector = program
+	}
+	return fmt.Sprintf("tc filter add %s %s %saction mirred %s dev %s %s cookie %x%s", where, selector, sample, a.Mirred.Mode, p.names[a.Mirred.Ifindex], a.Verdict, a.Cookie, comment)
 }
 
 // lookUp completes what was announced without its details: cls_matchall of 6.1 tells

@@ -352,7 +352,7 @@ func TestRender(t *testing.T) {
 			s := testHost()
 			s.filters = tt.filters
 			before := slices.Clone(tt.filters)
-			got, err := render(host, s, tcnl.MatchAll, models.ChangeSet{Device: host, Changes: tt.changes})
+			got, err := render(host, s, kernel{kind: tcnl.MatchAll}, models.ChangeSet{Device: host, Changes: tt.changes})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -417,9 +417,11 @@ func TestRenderRefuses(t *testing.T) {
 		{"out of the mirrored port by its bridge", nil, create(session("sp-a", []string{"br0"}, port("r0", models.Tx))), transport.Rejected, "without end"},
 		{"out of the member by its bond", nil, create(session("sp-a", []string{"bond0"}, port("b1", models.Tx))), transport.Rejected, "without end"},
 		{"back by the other end of a veth", nil, create(session("sp-a", []string{"v1"}, port("v0", models.Rx))), transport.Rejected, "without end"},
-		{"filter", nil, create(with(func(s *models.Session) { s.Filter = []models.Rule{{Action: models.Include}} })), drivers.Unsupported, "filters"},
+		{"filter of two IP versions", nil, create(with(func(s *models.Session) { s.Filter = rules("include src 10.0.0.0/8 dst ::/0") })), drivers.Unsupported, "different IP versions"},
+		{"filter too large", nil, create(with(func(s *models.Session) { s.Filter = tooMany() })), drivers.Unsupported, "instructions"},
+		{"named filter", nil, create(with(func(s *models.Session) { s.FilterName = "x" })), drivers.Unsupported, "no names"},
 		{"truncate", nil, create(with(func(s *models.Session) { s.TruncateTo = 64 })), drivers.Unsupported, "cut"},
-		{"sample", nil, create(with(func(s *models.Session) { s.SampleOneIn = 10 })), drivers.Unsupported, "sampling"},
+		{"sample", nil, create(with(func(s *models.Session) { s.SampleOneIn = 10001 })), drivers.Unsupported, "up to 10000"},
 		{"shutdown", nil, create(with(func(s *models.Session) { s.Shutdown = true })), drivers.Unsupported, "switched off"},
 		{"number", nil, create(with(func(s *models.Session) { s.Number = 1 })), drivers.Unsupported, "no numbers"},
 		{"extra", nil, create(with(func(s *models.Session) { s.Extra = []string{"x"} })), drivers.Unsupported, "cannot make"},
@@ -438,7 +440,7 @@ func TestRenderRefuses(t *testing.T) {
 			if tt.state != nil {
 				tt.state(s)
 			}
-			script, err := render(host, s, tcnl.MatchAll, tt.cs)
+			script, err := render(host, s, kernel{kind: tcnl.MatchAll}, tt.cs)
 			var e *drivers.Error
 			if !errors.As(err, &e) {
 				t.Fatalf("error %v, want a *drivers.Error; script %q", err, texts(script))
@@ -477,7 +479,7 @@ func TestRenderAllows(t *testing.T) {
 			if tt.state != nil {
 				tt.state(s)
 			}
-			if _, err := render(host, s, tcnl.U32, create(tt.give)); err != nil {
+			if _, err := render(host, s, kernel{kind: tcnl.U32}, create(tt.give)); err != nil {
 				t.Error(err)
 			}
 		})

@@ -1,7 +1,7 @@
 // Package hostmirror mirrors ports of a Linux host, or of a network namespace on it,
 // with the kernel's traffic control: clsact and, per mirrored port, direction and
-// destination, one filter that takes every frame and copies it with the action
-// mirred. It is a [drivers.Driver] by itself.
+// destination, one filter that takes every frame, or those that the session's rules
+// include, and copies it with the action mirred. It is a [drivers.Driver] by itself.
 //
 // # What is ours
 //
@@ -41,4 +41,15 @@
 // Kernels without cls_matchall are served by cls_u32 or by a classic one-instruction
 // program of cls_bpf. Which of them there is, Open finds out in a network namespace
 // of its own, where nobody else sees the attempt.
+//
+// # Rules and sampling
+//
+// The rules of a session become one classic program of cls_bpf: flower would need one
+// filter per rule, cannot exclude what a later rule includes without ending
+// classification, and is missing on lean kernels; u32 sees neither VLANs nor the real
+// length of headers. A classic program needs no CAP_BPF, tc lists it as it was given,
+// and it reads back as the rules: a filter says by itself what it copies. Programs that
+// do not come from rules are reported as such. Sampling is the action gact in front of
+// mirred, which lets each N-th frame through, by counting, and leaves the others to the
+// filters behind ours.
 package hostmirror

@@ -98,8 +98,10 @@ func (m *Mirror) learnFrom(cs models.ChangeSet) {
 	}
 }
 
-// Capabilities are those of a Linux host.
-func (m *Mirror) Capabilities() models.Capabilities { return capabilities() }
+// Capabilities are those of a Linux host, without what this kernel lacks.
+func (m *Mirror) Capabilities() models.Capabilities {
+	return capabilitiesOn(m.classifiers.kernel(""))
+}
 
 // Check gives what is refused of a session on any Linux host. What depends on the
 // host's state, Render refuses.
@@ -168,7 +170,7 @@ func (m *Mirror) Render(cs models.ChangeSet, _ drivers.RenderOptions) (transport
 		}
 		base = a.after
 	}
-	script, after, err := renderOn(m.dev, base, kind, cs)
+	script, after, err := renderOn(m.dev, base, m.classifiers.kernel(kind), cs)
 	if err == nil {
 		m.ahead = append(m.ahead, ahead{cs, script, after})
 	}

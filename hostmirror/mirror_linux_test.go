@@ -139,8 +139,14 @@ func TestTextIsTruth(t *testing.T) {
 		make := func(run func(b *bed, m *Mirror, cp drivers.Checkpoint)) (made, gone string) {
 			b := newBed(t)
 			m := b.open(kind)
-			cp := b.plan(m, session("sp-a", []string{"m0", "m1"}, port("r0", models.Both), port("r1", models.Rx)))
-			run(b, m, cp)
+			wanted := []models.Session{session("sp-a", []string{"m0", "m1"}, port("r0", models.Both), port("r1", models.Rx))}
+			if with := m.classifiers.kernel(kind); with.noRules == "" {
+				wanted = append(wanted, limited("exclude udp dport 53; include vlan 100", 0, session("sp-b", []string{"m1"}, port("r0", models.Both))))
+			}
+			if with := m.classifiers.kernel(kind); with.noSample == "" {
+				wanted = append(wanted, limited("", 10, session("sp-c", []string{"m1"}, port("r1", models.Both))))
+			}
+			run(b, m, b.plan(m, wanted...))
 			made = b.host.Batch("tc", "filter show dev r0 ingress", "filter show dev r0 egress", "filter show dev r1 ingress", "filter show dev r1 egress")
 			back := b.plan(m)
 			run(b, m, back)

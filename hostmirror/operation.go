@@ -8,6 +8,7 @@ import (
 
 	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
+	"github.com/spanctl/spanctl/models/plan"
 )
 
 type verb string
@@ -31,6 +32,9 @@ type operation struct {
 	Handle   uint32      // of delFilter
 	Target   string      // of addFilter
 	Cookie   tcnl.Cookie // of addFilter, and what delFilter must find
+	// Program and OneIn are those of tcnl.Mirror, for addFilter.
+	Program []tcnl.Instruction
+	OneIn   uint16
 
 	// Of verbs of programs. Destinations are by name; their indexes are 0.
 	Copy   bpfcopy.Session
@@ -45,15 +49,26 @@ var selectors = map[string]string{
 	tcnl.BPF:      "bpf bytecode '1,6 0 0 4294967295'",
 }
 
-// String gives the tc command. What tc has no word for, the cookie that a deleted
-// filter must have, is a comment.
+// String gives the tc command. A comment says what tc has no word for, the cookie that a
+// deleted filter must have, and what the program of a filter does.
 func (o operation) String() string {
 	switch o.Verb {
 	case addQdisc:
 		return "tc qdisc add dev " + quote(o.Dev) + " clsact"
 	case addFilter:
-		return fmt.Sprintf("tc filter add dev %s %s pref %d protocol all %s action mirred egress mirror dev %s continue cookie %s",
-			quote(o.Dev), o.Hook, o.Priority, selectors[o.Kind], quote(o.Target), o.Cookie)
+		selector, comment := selectors[o.Kind], ""
+		if len(o.Program) > 0 {
+			selector = "bpf bytecode '" + bytecode(o.Program) + "'"
+			if rules, err := rulesOf(o.Program); err == nil {
+				comment = " # " + plan.FilterText(rules)
+			}
+		}
+		sample := ""
+		if o.OneIn > 1 {
+			sample = fmt.Sprintf("action gact continue random determ pipe %d cookie %s ", o.OneIn, o.Cookie)
+		}
+		return fmt.Sprintf("tc filter add dev %s %s pref %d protocol all %s %saction mirred egress mirror dev %s continue cookie %s%s",
+			quote(o.Dev), o.Hook, o.Priority, selector, sample, quote(o.Target), o.Cookie, comment)
 	case delFilter:
 		chain := ""
 		if o.Chain != 0 {
@@ -105,14 +120,34 @@ func readOperation(s string) (operation, error) {
 		o.Protocol = tcnl.ProtocolAll
 		o.Kind = r.next()
 		known, err := split(selectors[o.Kind])
-		if err != nil || len(known) == 0 {
+		switch {
+		case err != nil || len(known) == 0:
 			return operation{}, fmt.Errorf("classifier %q is not one that takes every frame", o.Kind)
+		case o.Kind == tcnl.BPF:
+			r.expect("bytecode")
+			if text := r.next(); text != known[2] {
+				if o.Program, err = parseBytecode(text); err != nil {
+					return operation{}, err
+				}
+			}
+		default:
+			r.expect(known[1:]...)
 		}
-		r.expect(known[1:]...)
-		r.expect("action", "mirred", "egress", "mirror", "dev")
+		r.expect("action")
+		if r.peek() == "gact" {
+			r.expect("gact", "continue", "random", "determ", "pipe")
+			o.OneIn = uint16(r.number(16))
+			r.expect("cookie")
+			o.Cookie = r.cookie()
+			r.expect("action")
+		}
+		r.expect("mirred", "egress", "mirror", "dev")
 		o.Target = r.next()
 		r.expect("continue", "cookie")
 		o.Cookie = r.cookie()
+		if r.peek() == "#" { // String must say the same
+			r.words = nil
+		}
 	case delFilter:
 		o.Hook = r.hook()
 		if r.peek() == "chain" {
@@ -135,6 +170,41 @@ func readOperation(s string) (operation, error) {
 		return operation{}, fmt.Errorf("%q is not one of qdisc add, filter add, filter del", o.Verb)
 	}
 	return o, r.end()
+}
+
+// bytecode writes a program as tc does: the number of instructions and, for each, code,
+// both jumps and operand.
+func bytecode(program []tcnl.Instruction) string {
+	var b strings.Builder
+	fmt.Fprint(&b, len(program))
+	for _, in := range program {
+		fmt.Fprintf(&b, ",%d %d %d %d", in.Code, in.JT, in.JF, in.K)
+	}
+	return b.String()
+}
+
+// parseBytecode reads what bytecode writes of a program that stands for rules.
+func parseBytecode(s string) ([]tcnl.Instruction, error) {
+	_, list, _ := strings.Cut(s, ",")
+	var out []tcnl.Instruction
+	for text := range strings.SplitSeq(list, ",") {
+		var numbers [4]uint64
+		fields := strings.Split(text, " ")
+		if len(fields) != len(numbers) {
+			return nil, fmt.Errorf("instruction %q: want four numbers", text)
+		}
+		for i, bits := range []int{16, 8, 8, 32} {
+			var err error
+			if numbers[i], err = strconv.ParseUint(fields[i], 10, bits); err != nil {
+				return nil, fmt.Errorf("instruction %q: %q is not a number of %d bits", text, fields[i], bits)
+			}
+		}
+		out = append(out, tcnl.Instruction{Code: uint16(numbers[0]), JT: uint8(numbers[1]), JF: uint8(numbers[2]), K: uint32(numbers[3])})
+	}
+	if _, err := rulesOf(out); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // reader takes words one by one and keeps the first error.

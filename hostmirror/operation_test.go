@@ -14,6 +14,19 @@ import (
 
 var testCookie = mark{session: hashOf("host1", "sp-web"), hook: tcnl.Ingress}.cookie()
 
+// vlan100Text is the program of "include vlan 100" as tc writes it.
+const vlan100Text = "25,0 0 0 4096,2 0 0 0,32 0 0 4294963248,21 0 1 0,5 0 0 2,32 0 0 4294963244,5 0 0 9,128 0 0 0,53 1 0 18,5 0 0 8,40 0 0 12," +
+	"21 0 1 33024,5 0 0 2,21 1 0 34984,5 0 0 3,40 0 0 14,84 0 0 4095,2 0 0 0,96 0 0 0,53 0 2 100,37 1 0 100,5 0 0 1,5 0 0 1," +
+	"6 0 0 4294967295,6 0 0 0"
+
+func programFor(text string) []tcnl.Instruction {
+	program, err := compileRules(rules(text))
+	if err != nil {
+		panic(err)
+	}
+	return program
+}
+
 var operationTests = []struct {
 	name, text string
 	op         operation
@@ -33,6 +46,34 @@ var operationTests = []struct {
 		"bpf",
 		"tc filter add dev r0 ingress pref 21329 protocol all bpf bytecode '1,6 0 0 4294967295' action mirred egress mirror dev m0 continue cookie " + testCookie.String(),
 		operation{Verb: addFilter, Dev: "r0", Hook: tcnl.Ingress, Priority: 21329, Protocol: tcnl.ProtocolAll, Kind: tcnl.BPF, Target: "m0", Cookie: testCookie},
+	},
+	{
+		"rules",
+		"tc filter add dev r0 ingress pref 21328 protocol all bpf bytecode '" + vlan100Text +
+			"' action mirred egress mirror dev m0 continue cookie " + testCookie.String() + " # include VLAN 100; else exclude",
+		operation{
+			Verb: addFilter, Dev: "r0", Hook: tcnl.Ingress, Priority: 21328, Protocol: tcnl.ProtocolAll, Kind: tcnl.BPF, Target: "m0", Cookie: testCookie,
+			Program: programFor("include vlan 100"),
+		},
+	},
+	{
+		"sampling",
+		"tc filter add dev r0 egress pref 21360 protocol all matchall action gact continue random determ pipe 10 cookie " + testCookie.String() +
+			" action mirred egress mirror dev m0 continue cookie " + testCookie.String(),
+		operation{
+			Verb: addFilter, Dev: "r0", Hook: tcnl.Egress, Priority: 21360, Protocol: tcnl.ProtocolAll, Kind: tcnl.MatchAll, Target: "m0", Cookie: testCookie,
+			OneIn: 10,
+		},
+	},
+	{
+		"rules and sampling",
+		"tc filter add dev r0 ingress pref 21328 protocol all bpf bytecode '" + vlan100Text +
+			"' action gact continue random determ pipe 10000 cookie " + testCookie.String() +
+			" action mirred egress mirror dev m0 continue cookie " + testCookie.String() + " # include VLAN 100; else exclude",
+		operation{
+			Verb: addFilter, Dev: "r0", Hook: tcnl.Ingress, Priority: 21328, Protocol: tcnl.ProtocolAll, Kind: tcnl.BPF, Target: "m0", Cookie: testCookie,
+			Program: programFor("include vlan 100"), OneIn: 10000,
+		},
 	},
 	{
 		"delete",
@@ -70,31 +111,59 @@ func TestOperationText(t *testing.T) {
 }
 
 func TestParseOperationRefuses(t *testing.T) {
-	add, del := operationTests[1].text, operationTests[4].text
+	text := func(name string) string {
+		t.Helper()
+		for _, tt := range operationTests {
+			if tt.name == name {
+				return tt.text
+			}
+		}
+		t.Fatalf("there is no operation %q", name)
+		return ""
+	}
+	add, del, some, sampled := text("matchall"), text("delete"), text("rules"), text("sampling")
 	tests := map[string]string{
-		"empty":                 "",
-		"other program":         strings.Replace(add, "tc", "ip", 1),
-		"redirect":              strings.Replace(add, "egress mirror", "egress redirect", 1),
-		"ingress mirror":        strings.Replace(add, "mirred egress", "mirred ingress", 1),
-		"other verdict":         strings.Replace(add, "continue", "pipe", 1),
-		"no verdict":            strings.Replace(add, " continue", "", 1),
-		"no cookie":             add[:strings.Index(add, " cookie")],
-		"short cookie":          add[:len(add)-2],
-		"other classifier":      strings.Replace(add, "matchall", "flower", 1),
-		"a selector of its own": strings.Replace(operationTests[2].text, "match u32 0 0", "match u32 1 1", 1),
-		"one protocol only":     strings.Replace(add, "protocol all", "protocol ip", 1),
-		"priority too large":    strings.Replace(add, "21328", "65536", 1),
-		"qdisc deleted":         "tc qdisc del dev r0 clsact",
-		"qdisc replaced":        "tc qdisc replace dev r0 clsact",
-		"filter replaced":       strings.Replace(add, "filter add", "filter replace", 1),
-		"delete without handle": strings.Replace(del, " handle 0x1", "", 1),
-		"delete of handle 0":    strings.Replace(del, "0x1", "0x0", 1),
-		"delete without cookie": del[:strings.Index(del, " #")],
-		"something behind":      add + " index 1",
-		"second command":        add + "; reboot",
-		"open quote":            "tc qdisc add dev 'r0 clsact",
-		"other spelling":        strings.Replace(add, "dev r0", "dev 'r0'", 1),
-		"backslash at the end":  "tc qdisc add dev r0 clsact\\",
+		"empty":                             "",
+		"other program":                     strings.Replace(add, "tc", "ip", 1),
+		"redirect":                          strings.Replace(add, "egress mirror", "egress redirect", 1),
+		"ingress mirror":                    strings.Replace(add, "mirred egress", "mirred ingress", 1),
+		"other verdict":                     strings.Replace(add, "continue", "pipe", 1),
+		"no verdict":                        strings.Replace(add, " continue", "", 1),
+		"no cookie":                         add[:strings.Index(add, " cookie")],
+		"short cookie":                      add[:len(add)-2],
+		"other classifier":                  strings.Replace(add, "matchall", "flower", 1),
+		"a selector of its own":             strings.Replace(text("u32 and names that need quotes"), "match u32 0 0", "match u32 1 1", 1),
+		"one protocol only":                 strings.Replace(add, "protocol all", "protocol ip", 1),
+		"priority too large":                strings.Replace(add, "21328", "65536", 1),
+		"qdisc deleted":                     "tc qdisc del dev r0 clsact",
+		"qdisc replaced":                    "tc qdisc replace dev r0 clsact",
+		"filter replaced":                   strings.Replace(add, "filter add", "filter replace", 1),
+		"delete without handle":             strings.Replace(del, " handle 0x1", "", 1),
+		"delete of handle 0":                strings.Replace(del, "0x1", "0x0", 1),
+		"delete without cookie":             del[:strings.Index(del, " #")],
+		"something behind":                  add + " index 1",
+		"second command":                    add + "; reboot",
+		"open quote":                        "tc qdisc add dev 'r0 clsact",
+		"other spelling":                    strings.Replace(add, "dev r0", "dev 'r0'", 1),
+		"program of nobody":                 strings.Replace(some, vlan100Text, "1,6 0 0 0", 1),
+		"program with another verdict":      strings.Replace(some, ",6 0 0 4294967295", ",6 0 0 1", 1),
+		"program without its length":        strings.Replace(some, vlan100Text, vlan100Text[strings.Index(vlan100Text, ",")+1:], 1),
+		"program with a wrong length":       strings.Replace(some, vlan100Text, "9"+vlan100Text, 1),
+		"instruction of three numbers":      strings.Replace(some, ",6 0 0 0", ",6 0 0", 1),
+		"instruction too large":             strings.Replace(some, ",6 0 0 0", ",65536 0 0 0", 1),
+		"program behind another classifier": strings.Replace(add, "matchall", "matchall bytecode '"+vlan100Text+"'", 1),
+		"comment about other rules":         strings.Replace(some, "# include VLAN 100", "# include VLAN 101", 1),
+		"no comment about rules":            strings.Replace(some, " # include VLAN 100; else exclude", "", 1),
+		"comment about no rules":            add + " # include VLAN 100; else exclude",
+		"one in one":                        strings.Replace(sampled, "pipe 10 ", "pipe 1 ", 1),
+		"one in none":                       strings.Replace(sampled, "pipe 10 ", "pipe 0 ", 1),
+		"sampling by random":                strings.Replace(sampled, "determ", "netrand", 1),
+		"sampling that drops":               strings.Replace(sampled, "gact continue", "gact drop", 1),
+		"sampling that ends classification": strings.Replace(sampled, "pipe 10", "pass 10", 1),
+		"sampling with another cookie":      strings.Replace(sampled, testCookie.String(), strings.Repeat("0", 32), 1),
+		"sampling without cookie":           strings.Replace(sampled, " cookie "+testCookie.String(), "", 1),
+		"sampling twice":                    strings.Replace(sampled, "action gact", "action gact continue random determ pipe 10 cookie "+testCookie.String()+" action gact", 1),
+		"backslash at the end":              "tc qdisc add dev r0 clsact\\",
 	}
 	for name, text := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -8,9 +8,9 @@ import (
 )
 
 // Planner plans for a Linux host that is out of reach. What it renders is meant for
-// people: it is right for a host that has cls_matchall, on whose ports nobody else has
-// filters, and whose sessions are as the changes say. The script for a host comes
-// from its [Mirror], which looks.
+// people: it is right for a host that has cls_matchall, cls_bpf and act_gact, on whose
+// ports nobody else has filters, and whose sessions are as the changes say. The script
+// for a host comes from its [Mirror], which looks.
 type Planner struct{}
 
 var _ drivers.Planner = Planner{}
@@ -26,7 +26,7 @@ func (Planner) PortKind(string) models.SourceKind { return models.SourcePort }
 
 // Render gives the tc commands for cs.
 func (Planner) Render(cs models.ChangeSet, _ drivers.RenderOptions) (transport.Script, error) {
-	return render(cs.Device, supposed(cs), tcnl.MatchAll, cs)
+	return render(cs.Device, supposed(cs), kernel{kind: tcnl.MatchAll}, cs)
 }
 
 // supposed is a host as cs says that it is.
@@ -54,16 +54,19 @@ func supposed(cs models.ChangeSet) *snapshot {
 					s.qdiscs = append(s.qdiscs, tcnl.Qdisc{Ifindex: source, Kind: "clsact"})
 				}
 				cookie := mark{session: hashOf(cs.Device, ses.Name), hook: k.hook}.cookie()
+				which, err := takenOf(*ses)
+				kind, _ := kernel{kind: tcnl.MatchAll}.kindFor(which)
+				if err != nil {
+					continue // it cannot have been made
+				}
 				s.filters = append(s.filters, tcnl.Filter{
 					ID: tcnl.ID{
 						Ifindex: source, Hook: k.hook, Priority: firstPriorityOf(k.hook) + uint16(len(s.on(source, k.hook))),
-						Protocol: tcnl.ProtocolAll, Kind: tcnl.MatchAll, Handle: 1,
+						Protocol: tcnl.ProtocolAll, Kind: kind, Handle: 1,
 					},
-					CatchAll: true,
-					Actions: []tcnl.Action{{
-						Kind: "mirred", Verdict: tcnl.Continue, Cookie: cookie[:],
-						Mirred: &tcnl.Mirred{Mode: tcnl.EgressMirror, Ifindex: target},
-					}},
+					CatchAll: len(which.program) == 0,
+					Program:  which.program,
+					Actions:  actionsOf(which, target, cookie),
 				})
 			}
 		}

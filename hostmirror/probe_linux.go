@@ -50,5 +50,13 @@ func probeHere(ctx context.Context, prefer []string) classifiers {
 		}
 		out.usable = append(out.usable, kind)
 	}
+	if kind, ok := out.best(); ok {
+		_, err := tc.AddMirror(ctx, tcnl.Mirror{
+			Ifindex: loopback, Hook: tcnl.Ingress, Priority: uint16(len(prefer) + 1), Kind: kind, Target: absent, OneIn: 2,
+		})
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+			out.noSample = err.Error()
+		}
+	}
 	return out
 }

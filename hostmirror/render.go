@@ -27,26 +27,47 @@ func firstPriorityOf(h tcnl.Hook) uint16 {
 	return firstPriority
 }
 
+// kernel is what a kernel has for the filters that are made.
+type kernel struct {
+	kind     string // classifier that takes every frame
+	noRules  string // why there is no classifier for rules; "" where there is one
+	noSample string // why there is no sampling; "" where there is
+}
+
+// kindFor gives the classifier for the frames that are to be copied.
+func (k kernel) kindFor(t taken) (string, error) {
+	if t.oneIn > 1 && k.noSample != "" {
+		return "", fmt.Errorf("%w: sampling needs the kernel's action gact: %s", drivers.ErrUnsupported, k.noSample)
+	}
+	if len(t.program) == 0 {
+		return k.kind, nil
+	}
+	if k.noRules != "" {
+		return "", fmt.Errorf("%w: filters need the kernel's classifier bpf: %s", drivers.ErrUnsupported, k.noRules)
+	}
+	return tcnl.BPF, nil
+}
+
 // renderer works out the steps for a change set on a snapshot, which it keeps up to
 // date: each step is decided from what the steps before it will have left.
 type renderer struct {
 	dev   models.DeviceID
 	snap  snapshot
-	kind  string // classifier of new filters
+	with  kernel // what new filters can be made of
 	steps []transport.Step
 	added []tcnl.Filter
 }
 
 // render gives the script for cs. The first thing that cannot be done is an error;
 // nothing is left out silently.
-func render(dev models.DeviceID, snap *snapshot, kind string, cs models.ChangeSet) (transport.Script, error) {
-	script, _, err := renderOn(dev, snap, kind, cs)
+func render(dev models.DeviceID, snap *snapshot, with kernel, cs models.ChangeSet) (transport.Script, error) {
+	script, _, err := renderOn(dev, snap, with, cs)
 	return script, err
 }
 
 // renderOn is render that gives, too, what the kernel will hold then.
-func renderOn(dev models.DeviceID, snap *snapshot, kind string, cs models.ChangeSet) (transport.Script, *snapshot, error) {
-	r := &renderer{dev: dev, snap: *snap, kind: kind}
+func renderOn(dev models.DeviceID, snap *snapshot, with kernel, cs models.ChangeSet) (transport.Script, *snapshot, error) {
+	r := &renderer{dev: dev, snap: *snap, with: with}
 	r.snap.filters = slices.Clone(snap.filters)
 	r.snap.qdiscs = slices.Clone(snap.qdiscs)
 	for _, c := range cs.Changes {
@@ -109,12 +130,16 @@ func (r *renderer) toward(ses models.Session, have []tcnl.Filter) error {
 	if err := r.checkPorts(ses); err != nil {
 		return err
 	}
+	which, err := takenOf(ses)
+	if err != nil {
+		return err
+	}
 	good := make(map[copyKey]bool)
 	var surplus []tcnl.Filter
 	wanted := keysOf(ses)
 	for _, f := range have {
 		k := r.snap.key(f)
-		if slices.Contains(wanted, k) && !good[k] && len(r.snap.faults(f)) == 0 {
+		if slices.Contains(wanted, k) && !good[k] && takenBy(f).equal(which) && len(r.snap.faults(f)) == 0 {
 			good[k] = true
 			continue
 		}
@@ -122,7 +147,7 @@ func (r *renderer) toward(ses models.Session, have []tcnl.Filter) error {
 	}
 	for _, k := range wanted {
 		if !good[k] {
-			if err := r.add(ses.Name, k); err != nil {
+			if err := r.add(ses.Name, k, which); err != nil {
 				return err
 			}
 		}
@@ -137,7 +162,11 @@ func (r *renderer) step(session string, o operation) {
 	r.steps = append(r.steps, transport.Step{Phase: transport.Edit, Text: o.String(), Session: session})
 }
 
-func (r *renderer) add(session string, k copyKey) error {
+func (r *renderer) add(session string, k copyKey, which taken) error {
+	kind, err := r.with.kindFor(which)
+	if err != nil {
+		return err
+	}
 	source, _ := r.snap.byName(k.source) // checkPorts has found both
 	target, _ := r.snap.byName(k.target)
 	if err := r.qdisc(session, source, k.hook); err != nil {
@@ -150,19 +179,40 @@ func (r *renderer) add(session string, k copyKey) error {
 	cookie := mark{session: hashOf(r.dev, session), hook: k.hook}.cookie()
 	r.step(session, operation{
 		Verb: addFilter, Dev: k.source, Hook: k.hook, Priority: priority, Protocol: tcnl.ProtocolAll,
-		Kind: r.kind, Target: k.target, Cookie: cookie,
+		Kind: kind, Target: k.target, Cookie: cookie, Program: which.program, OneIn: sampleOf(which),
 	})
 	f := tcnl.Filter{
-		ID:       tcnl.ID{Ifindex: source.index, Hook: k.hook, Priority: priority, Protocol: tcnl.ProtocolAll, Kind: r.kind},
-		CatchAll: true,
-		Actions: []tcnl.Action{{
-			Kind: "mirred", Verdict: tcnl.Continue, Cookie: cookie[:],
-			Mirred: &tcnl.Mirred{Mode: tcnl.EgressMirror, Ifindex: target.index},
-		}},
+		ID:       tcnl.ID{Ifindex: source.index, Hook: k.hook, Priority: priority, Protocol: tcnl.ProtocolAll, Kind: kind},
+		CatchAll: len(which.program) == 0,
+		Program:  which.program,
+		Actions:  actionsOf(which, target.index, cookie),
 	}
 	r.snap.filters = append(r.snap.filters, f)
 	r.added = append(r.added, f)
 	return nil
+}
+
+// sampleOf gives the OneIn of an operation: 0 stands for every frame there.
+func sampleOf(t taken) uint16 {
+	if t.oneIn > 1 {
+		return t.oneIn
+	}
+	return 0
+}
+
+// actionsOf gives the actions as the kernel will show them.
+func actionsOf(t taken, target int, cookie tcnl.Cookie) []tcnl.Action {
+	var out []tcnl.Action
+	if t.oneIn > 1 {
+		out = append(out, tcnl.Action{
+			Kind: "gact", Verdict: tcnl.Continue, Cookie: cookie[:],
+			Chance: &tcnl.Chance{Type: tcnl.Determ, OneIn: t.oneIn, Verdict: tcnl.Pipe},
+		})
+	}
+	return append(out, tcnl.Action{
+		Kind: "mirred", Verdict: tcnl.Continue, Cookie: cookie[:],
+		Mirred: &tcnl.Mirred{Mode: tcnl.EgressMirror, Ifindex: target},
+	})
 }
 
 // qdisc sees to it that the hook exists.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
+	"github.com/spanctl/spanctl/models"
 )
 
 // snapshot is what the kernel held at one moment, as far as mirroring is concerned.
@@ -115,13 +116,23 @@ func (s *snapshot) faults(f tcnl.Filter) []string {
 	bad := func(text string) { out = append(out, text) }
 	if f.Protocol != tcnl.ProtocolAll || f.Chain != 0 {
 		bad("does not see every frame")
-	} else if !f.CatchAll {
+	} else if _, err := rulesOf(f.Program); err != nil {
+		bad("has " + err.Error())
+	} else if !f.CatchAll && len(f.Program) == 0 {
 		bad("does not take every frame")
 	}
-	if len(f.Actions) != 1 {
+	actions := f.Actions
+	if len(actions) == 2 && actions[0].Chance != nil {
+		actions = actions[1:]
+		c := f.Actions[0].Chance
+		if f.Actions[0].Verdict != tcnl.Continue || c.Type != tcnl.Determ || c.Verdict != tcnl.Pipe || c.OneIn < 2 {
+			bad("does not sample as spanctl makes it")
+		}
+	}
+	if len(actions) != 1 {
 		bad("has more than one action")
 	}
-	a := f.Actions[0]
+	a := actions[0]
 	if a.Mirred == nil {
 		bad("has the action " + a.Kind)
 		return out
@@ -136,6 +147,27 @@ func (s *snapshot) faults(f tcnl.Filter) []string {
 		bad("has lost its destination")
 	}
 	return out
+}
+
+// taken says which of the frames that pass are copied.
+type taken struct {
+	program []tcnl.Instruction // nil = all
+	oneIn   uint16             // 1 = each of them
+}
+
+func (t taken) equal(u taken) bool { return t.oneIn == u.oneIn && slices.Equal(t.program, u.program) }
+
+func takenBy(f tcnl.Filter) taken {
+	t := taken{program: f.Program, oneIn: 1}
+	if c := f.Actions[0].Chance; c != nil {
+		t.oneIn = c.OneIn
+	}
+	return t
+}
+
+func takenOf(ses models.Session) (taken, error) {
+	program, err := compileRules(ses.Filter)
+	return taken{program: program, oneIn: uint16(max(ses.SampleOneIn, 1))}, err // check has refused what is larger
 }
 
 // key gives the copy that a filter makes. Names are "" where the device is gone.

@@ -45,8 +45,17 @@ func (s *snapshot) ourSessions(dev models.DeviceID, names map[sessionHash]string
 func (s *snapshot) session(dev models.DeviceID, name string, filters []tcnl.Filter) models.Session {
 	out := models.Session{Device: dev, Name: name, Role: models.RoleLocal, Destination: models.Destination{Kind: models.DestinationPort}}
 	made := make(map[copyKey]int)
+	all := takenBy(filters[0])
+	out.Filter, _ = rulesOf(all.program) // a program that is not ours is among the faults
+	if all.oneIn > 1 {
+		out.SampleOneIn = uint32(all.oneIn)
+	}
 	for _, f := range filters {
 		k := s.key(f)
+		if !takenBy(f).equal(all) {
+			out.Extra = append(out.Extra, fmt.Sprintf("%s %s pref %d: takes other frames than %s",
+				k.source, k.hook, f.Priority, s.whereIs(filters[0])))
+		}
 		made[k]++
 		out.Sources = append(out.Sources, models.Source{Kind: models.SourcePort, Name: k.source, Direction: directionOf(k.hook)})
 		if k.target != "" {
@@ -67,6 +76,11 @@ func (s *snapshot) session(dev models.DeviceID, name string, filters []tcnl.Filt
 	}
 	out.Status = s.status(out, filters)
 	return out
+}
+
+func (s *snapshot) whereIs(f tcnl.Filter) string {
+	k := s.key(f)
+	return fmt.Sprintf("%s %s pref %d", k.source, k.hook, f.Priority)
 }
 
 // keysOf gives the copies that a session consists of, in its order of sources and
@@ -247,7 +261,7 @@ func (s *snapshot) counters(names map[sessionHash]string) []Counter {
 		if !ok {
 			name = m.session.name()
 		}
-		k, stats := s.key(f), f.Actions[0].Stats
+		k, stats := s.key(f), f.Actions[len(f.Actions)-1].Stats // what sampling lets through
 		out = append(out, Counter{
 			Session: name, Source: k.source, Direction: directionOf(k.hook), Destination: k.target, Method: "tc " + f.Kind,
 			Packets: stats.Packets, Bytes: stats.Bytes, Lost: uint64(stats.Overlimits),
