@@ -40,6 +40,10 @@ func (a *app) open(ctx context.Context, withStore bool) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.openInventory(ctx, inv, withStore)
+}
+
+func (a *app) openInventory(ctx context.Context, inv *inventory.Inventory, withStore bool) (*site, error) {
 	registry, err := newRegistry()
 	if err != nil {
 		return nil, err

@@ -49,7 +49,7 @@ proves that the copies arrive, and takes it away again on time.`,
 			root.AddCommand(c)
 		}
 	}
-	add("change", newApply(a), newMirror(a), newDelete(a), newExpire(a), newConfirm(a))
+	add("change", newApply(a), newMirror(a), newDelete(a), newExpire(a), newConfirm(a), newHost(a))
 	add("look", newValidate(a), newPlan(a), newVerify(a), newStatus(a), newDrift(a), newDevices(a), newImport(a), newHistory(a))
 	add("repair", newRecover(a), newRollback(a))
 	root.AddCommand(newSchema(a), newVersion(a))
