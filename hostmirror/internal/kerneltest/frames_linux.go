@@ -239,6 +239,17 @@ func (c *Capture) Counts(want map[string]int) map[string]int {
 // Received gives the frames with mark that the device has received so far.
 func (c *Capture) Received(mark string) []Frame {
 	c.t.Helper()
+	return c.passed(mark, false)
+}
+
+// Sent gives the frames with mark that the device has sent so far.
+func (c *Capture) Sent(mark string) []Frame {
+	c.t.Helper()
+	return c.passed(mark, true)
+}
+
+func (c *Capture) passed(mark string, outgoing bool) []Frame {
+	c.t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -247,7 +258,7 @@ func (c *Capture) Received(mark string) []Frame {
 	needle := fmt.Appendf(nil, "%s\x00", mark)
 	var out []Frame
 	for _, f := range c.frames {
-		if !f.Outgoing && bytes.Contains(f.Data, needle) {
+		if f.Outgoing == outgoing && bytes.Contains(f.Data, needle) {
 			out = append(out, f)
 		}
 	}
