@@ -193,7 +193,8 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	partly := 0
-	for range 40 {
+	var whole time.Duration // an Apply that is not disturbed takes about so long
+	for round := range 40 {
 		want := g.sessions()
 		cp := b.plan(m, want...)
 		text, err := json.Marshal(cp)
@@ -215,7 +216,13 @@ func TestKilled(t *testing.T) {
 		lines := bufio.NewScanner(out)
 		for lines.Scan() && lines.Text() != "applying" {
 		}
-		time.Sleep(time.Duration(g.IntN(4000)) * time.Microsecond)
+		if round < 3 {
+			begin := time.Now()
+			for lines.Scan() && lines.Text() != "applied" {
+			}
+			whole = max(whole, time.Since(begin))
+		}
+		time.Sleep(rand.N(whole + time.Microsecond))
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -251,6 +258,7 @@ func dieWhileApplying(t *testing.T) {
 	if err := m.Apply(t.Context(), cp); err != nil {
 		t.Fatal(err)
 	}
+	fmt.Println("applied")
 	time.Sleep(time.Minute)
 }
 
