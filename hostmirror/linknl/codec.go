@@ -293,17 +293,37 @@ func (l *Link) odd(is bool, format string, args ...any) {
 	}
 }
 
+// greOut gives flags and key of the GRE header that the link sends.
+func (s Spec) greOut() (flags uint16, key uint32) {
+	switch {
+	case s.Kind == ERSPAN2 || s.Kind == ERSPAN3:
+		return greKeyFlag | greSeqFlag, uint32(s.Session)
+	case s.Keyed:
+		return greKeyFlag, s.Key
+	default:
+		return 0, 0
+	}
+}
+
+// greIn gives flags and key of packets that would meet the link.
+func (s Spec) greIn() (flags uint16, key uint32) {
+	flags, key = s.greOut()
+	if s.InKey != 0 {
+		return flags | greKeyFlag, s.InKey
+	}
+	return flags, key
+}
+
 // greCommon reads what GRE over IPv4 and over IPv6 have in common.
 func (l *Link) greCommon(d *attrList) {
 	l.TTL = d.u8(greTTL)
 	l.odd(l.TTL == 0, "the TTL is that of each packet")
 	iflags, oflags, ikey, okey := d.be16(greIFlags), d.be16(greOFlags), d.be32(greIKey), d.be32(greOKey)
-	want := uint16(0)
 	if strings.HasSuffix(l.KernelKind, "gretap") {
 		l.Kind = GRETap
 		l.Keyed = oflags&greKeyFlag != 0
 		if l.Keyed {
-			l.Key, want = okey, greKeyFlag
+			l.Key = okey
 		}
 	} else {
 		version := d.u8(erspanVer)
@@ -317,19 +337,30 @@ func (l *Link) greCommon(d *attrList) {
 		}
 		l.odd(version > 2, "ERSPAN version %d", version)
 		if version > 0 {
-			l.Session, want = uint16(okey), greKeyFlag|greSeqFlag
+			l.Session = uint16(okey)
 			l.odd(okey > maxSession, "session id %d", okey)
 		}
 	}
 	// The kernel forgets the key flag of a sending ERSPAN link over IPv6 while it
 	// sends, and shows it all the same; of the receiving side it keeps it.
-	l.odd(oflags != want, "GRE flags %#04x, not %#04x", oflags, want)
-	l.odd(iflags != want, "GRE flags %#04x on receipt, not %#04x", iflags, want)
-	l.odd(ikey != okey, "key %d on receipt", ikey)
+	if iflags&greKeyFlag != 0 && (ikey != okey || oflags&greKeyFlag == 0) {
+		l.InKey = ikey
+	}
+	if l.Kind != KindUnset { // else nobody knows what they should be
+		l.oddKeys(iflags, oflags, ikey)
+	}
 	l.odd(d.u32(greLink) != 0, "bound to link %d", d.u32(greLink))
 	l.odd(d.u16(greEncapType) != 0, "wrapped once more (encapsulation %d)", d.u16(greEncapType))
 	l.odd(d.u32(greFWMark) != 0, "firewall mark %#x", d.u32(greFWMark))
 	l.odd(d.has(greMetadata), "external: it takes its headers from each packet's metadata")
+}
+
+func (l *Link) oddKeys(iflags, oflags uint16, ikey uint32) {
+	want, _ := l.greOut()
+	l.odd(oflags != want, "GRE flags %#04x, not %#04x", oflags, want)
+	wantIn, wantKey := l.greIn()
+	l.odd(iflags != wantIn, "GRE flags %#04x on receipt, not %#04x", iflags, wantIn)
+	l.odd(ikey != wantKey, "key %d on receipt", ikey)
 }
 
 func (l *Link) gre(d *attrList) {

@@ -76,17 +76,12 @@ func addAddr(d *nl.RtAttr, typ int, a netip.Addr) {
 }
 
 func (s Spec) addGRE(d *nl.RtAttr) {
-	flags, key := uint16(0), uint32(0)
-	switch {
-	case s.Kind == ERSPAN2 || s.Kind == ERSPAN3:
-		flags, key = greKeyFlag|greSeqFlag, uint32(s.Session)
-	case s.Keyed:
-		flags, key = greKeyFlag, s.Key
-	}
-	d.AddRtAttr(greIFlags, be16(flags))
-	d.AddRtAttr(greOFlags, be16(flags))
-	d.AddRtAttr(greIKey, be32(key))
-	d.AddRtAttr(greOKey, be32(key))
+	oflags, okey := s.greOut()
+	iflags, ikey := s.greIn()
+	d.AddRtAttr(greIFlags, be16(iflags))
+	d.AddRtAttr(greOFlags, be16(oflags))
+	d.AddRtAttr(greIKey, be32(ikey))
+	d.AddRtAttr(greOKey, be32(okey))
 	addAddr(d, greLocal, s.Local)
 	addAddr(d, greRemote, s.Remote)
 	d.AddRtAttr(greTTL, []byte{s.TTL})

@@ -170,6 +170,29 @@ func TestCreateOnKernel(t *testing.T) {
 	}
 }
 
+// Links that send alike can be there side by side when their keys on receipt differ.
+func TestLinksThatSendAlike(t *testing.T) {
+	h := newHost(t, 1600)
+	for _, base := range []Spec{
+		tunnel(ERSPAN1, false), tunnel(ERSPAN2, false), tunnel(ERSPAN3, false), tunnel(GRETap, false),
+		tunnel(ERSPAN2, true), tunnel(ERSPAN3, true), tunnel(GRETap, true),
+	} {
+		t.Run(base.kernelKind()+" "+base.Kind.String(), func(t *testing.T) {
+			base.Alias = ""
+			defer h.remove(t, h.create(t, base))
+			for i := range 3 {
+				other := base
+				other.Name = fmt.Sprintf("span-other%d", i)
+				if _, err := h.conn.Create(t.Context(), other); !errors.Is(err, syscall.EEXIST) {
+					t.Errorf("without a key of its own on receipt: %v, want EEXIST", err)
+				}
+				other.InKey = uint32(500 + i)
+				defer h.remove(t, h.create(t, other))
+			}
+		})
+	}
+}
+
 // line runs commands of ip that a shell would take apart. The shell itself is left
 // out: that of a kernel lab is busybox's, which prefers its own small ip.
 func (h host) line(t *testing.T, s string) {
@@ -219,7 +242,8 @@ func checkDetail(t *testing.T, s Spec, d detail) {
 	numbered := s.Kind == ERSPAN2 || s.Kind == ERSPAN3
 	dotted := func(n uint32) string { return fmt.Sprintf("%d.%d.%d.%d", n>>24, n>>16&255, n>>8&255, n&255) }
 	on(numbered, "okey", dotted(uint32(s.Session)))
-	on(numbered, "ikey", dotted(uint32(s.Session)))
+	on(numbered && s.InKey == 0, "ikey", dotted(uint32(s.Session)))
+	on(s.InKey != 0, "ikey", dotted(s.InKey))
 	on(s.Keyed, "okey", dotted(s.Key))
 	on(s.Kind == ERSPAN1, "erspan_ver", 0.0)
 	on(s.Kind == ERSPAN2, "erspan_ver", 1.0)

@@ -172,10 +172,13 @@ func (s Spec) Fate(sourceMTU, underlay int, tagged bool) Fate {
 // each ICMP "destination unreachable" (network, host, protocol, prohibited) that a
 // copy gets from a router or the collector. It concerns packets mirrored on egress,
 // which have a route by then; those mirrored on ingress have none, and stay
-// unharmed. Safe are VXLAN, and ERSPAN II and III over IPv4, whose link the kernel
-// does not find by such an error. (err_count in net/ipv4/ip_tunnel.c and
+// unharmed. Safe are VXLAN, ERSPAN II and III over IPv4, and every link with an InKey:
+// the kernel does not find the link by such an error. (err_count in net/ipv4/ip_tunnel.c and
 // net/ipv6/ip6_tunnel.c; seen on 6.1.)
 func (s Spec) PassesErrors() bool {
+	if s.InKey != 0 {
+		return false
+	}
 	switch s.Kind {
 	case GRETap, ERSPAN1:
 		return true

@@ -104,6 +104,13 @@ type Spec struct {
 	Keyed bool   // GRE: the header has a key; without it Key is 0
 	Key   uint32 // GRE
 
+	// InKey, of GRE and ERSPAN, is the key that a packet from the collector would have
+	// to carry for the kernel to find the link by it; ERSPAN II and III: 10 bits. 0 is
+	// the one that the link sends with, or none. Another one keeps links apart that send
+	// alike, which the kernel else refuses (EEXIST); and what comes back from the
+	// collector, frames as well as errors about the copies, then meets no link.
+	InKey uint32
+
 	VNI  uint32 // VXLAN: network identifier, 24 bits
 	Port uint16 // VXLAN: destination port, usually VXLANPort
 
@@ -188,6 +195,11 @@ func (s Spec) findings() []string {
 	must(s.HWID <= maxHWID, "hardware id %d is above %d", s.HWID, maxHWID)
 	of(s.Kind == GRETap, s.Keyed || s.Key != 0, "key")
 	must(s.Keyed || s.Key == 0, "key %d of a header without key", s.Key)
+	of(s.Kind.Tunnel() && s.Kind != VXLAN, s.InKey != 0, "key on receipt")
+	must(!numbered || s.InKey <= maxSession, "key %d on receipt is above %d", s.InKey, maxSession)
+	if flags, key := s.greOut(); flags&greKeyFlag != 0 {
+		must(s.InKey == 0 || s.InKey != key, "key %d on receipt is the one of sending, which is written 0", s.InKey)
+	}
 	of(s.Kind == VXLAN, s.VNI != 0, "VNI")
 	must(s.VNI <= maxVNI, "VNI %d is above %d", s.VNI, maxVNI)
 	of(s.Kind == VXLAN, s.Port != 0, "port")

@@ -48,6 +48,7 @@ func specs(lower string) []namedSpec {
 		s.Alias, s.Local, s.TTL, s.TOS, s.MTU = "", netip.Addr{}, 255, 0, 1400
 		s.Session, s.PortIndex, s.Egress, s.HWID = 0, 0, false, 0
 	}
+	inKey := func(k uint32) func(*Spec) { return func(s *Spec) { s.InKey = k } }
 	unkeyed := func(s *Spec) { s.Keyed, s.Key = false, 0 }
 	return []namedSpec{
 		{"erspan1", tunnel(ERSPAN1, false)},
@@ -56,6 +57,14 @@ func specs(lower string) []namedSpec {
 		{"gretap", change(tunnel(GRETap, false), unkeyed)},
 		{"gretap key", tunnel(GRETap, false)},
 		{"gretap key 0", change(tunnel(GRETap, false), func(s *Spec) { s.Key = 0 })},
+		{"erspan1 inkey", change(tunnel(ERSPAN1, false), inKey(0xfedc1234))},
+		{"erspan2 inkey", change(tunnel(ERSPAN2, false), inKey(7))},
+		{"erspan3 inkey", change(tunnel(ERSPAN3, false), inKey(923))},
+		{"gretap inkey", change(change(tunnel(GRETap, false), unkeyed), inKey(0xfedc1234))},
+		{"gretap key inkey", change(tunnel(GRETap, false), inKey(0x12345678))},
+		{"ip6erspan2 inkey", change(tunnel(ERSPAN2, true), inKey(1))},
+		{"ip6gretap inkey", change(change(tunnel(GRETap, true), unkeyed), inKey(0xfedc1234))},
+		{"ip6gretap key inkey", change(tunnel(GRETap, true), inKey(0x12345678))},
 		{"vxlan", tunnel(VXLAN, false)},
 		{"erspan1 plain", change(tunnel(ERSPAN1, false), plain)},
 		{"erspan2 plain", change(tunnel(ERSPAN2, false), plain)},
@@ -108,6 +117,9 @@ func TestValidate(t *testing.T) {
 		{"index", tunnel(ERSPAN2, false), func(s *Spec) { s.PortIndex = 1 << 20 }, "index 1048576 is above 1048575"},
 		{"hwid", tunnel(ERSPAN3, false), func(s *Spec) { s.HWID = 64 }, "hardware id 64 is above 63"},
 		{"key without", tunnel(GRETap, false), func(s *Spec) { s.Keyed = false }, "key 4275878552 of a header without key"},
+		{"ERSPAN key on receipt", tunnel(ERSPAN2, false), func(s *Spec) { s.InKey = 1024 }, "key 1024 on receipt is above 1023"},
+		{"key on receipt twice", tunnel(GRETap, false), func(s *Spec) { s.InKey = s.Key }, "key 4275878552 on receipt is the one of sending, which is written 0"},
+		{"VXLAN has no key on receipt", tunnel(VXLAN, false), func(s *Spec) { s.InKey = 1 }, "VXLAN has no key on receipt"},
 		{"vni", tunnel(VXLAN, false), func(s *Spec) { s.VNI = 1 << 24 }, "VNI 16777216 is above 16777215"},
 		{"port", tunnel(VXLAN, false), func(s *Spec) { s.Port = 0 }, "port 0"},
 		{"VLAN 0", Spec{Name: "span-v", Kind: VLAN, MTU: 1500, Lower: "eth0"}, func(*Spec) {}, "VLAN 0 is not 1 to 4094"},
@@ -151,6 +163,8 @@ func TestString(t *testing.T) {
 		"erspan3":       "ip link add name span-test mtu 9000 group 0x5350414e type erspan seq key 100 local 192.0.2.1 remote 192.0.2.2 ttl 61 tos 0x28 nopmtudisc ignore-df erspan_ver 2 erspan_dir egress erspan_hwid 42 && ip link set dev span-test alias 'spanctl ids-dmz' addrgenmode none && ip link set dev span-test up",
 		"erspan2 short": "ip link add name span-test mtu 68 group 0x5350414e type erspan seq key 1023 local 192.0.2.1 remote 192.0.2.2 ttl 61 tos 0x28 nopmtudisc ignore-df erspan_ver 1 erspan 344865 && ip link set dev span-test alias 'spanctl ids-dmz' && ip link set dev span-test up",
 		"ip6gretap":     "ip link add name span-test mtu 9000 group 0x5350414e type ip6gretap local 2001:db8::1 remote 2001:db8::2 hoplimit 61 tclass 0x28 encaplimit none && ip link set dev span-test alias 'spanctl ids-dmz' addrgenmode none && ip link set dev span-test up",
+		"erspan2 inkey": "ip link add name span-test mtu 9000 group 0x5350414e type erspan seq ikey 7 okey 1023 local 192.0.2.1 remote 192.0.2.2 ttl 61 tos 0x28 nopmtudisc ignore-df erspan_ver 1 erspan 344865 && ip link set dev span-test alias 'spanctl ids-dmz' addrgenmode none && ip link set dev span-test up",
+		"gretap inkey":  "ip link add name span-test mtu 9000 group 0x5350414e type gretap ikey 4275835444 local 192.0.2.1 remote 192.0.2.2 ttl 61 tos 0x28 nopmtudisc ignore-df && ip link set dev span-test alias 'spanctl ids-dmz' addrgenmode none && ip link set dev span-test up",
 		"vxlan plain":   "ip link add name span-test mtu 1400 group 0x5350414e type vxlan id 11259375 remote 192.0.2.2 ttl 255 tos 0x00 dstport 4789 nolearning && ip link set dev span-test addrgenmode none && ip link set dev span-test up",
 		"vlan":          `ip link add link 'a b' name span-v mtu 1500 group 0x5350414e type vlan protocol 802.1Q id 900 && ip link set dev span-v alias 'it'\''s $HOME; "quoted" \ ` + "`x`" + `' addrgenmode none && ip link set dev span-v up`,
 		"dummy":         "ip link add name span-d mtu 9000 group 0x5350414e type dummy && ip link set dev span-d addrgenmode none && ip link set dev span-d up",
@@ -289,6 +303,9 @@ func FuzzSpec(f *testing.F) {
 			if s.Keyed = bits>>16&1 == 1; s.Keyed {
 				s.Key = uint32(bits >> 32)
 			}
+			s.InKey = uint32(bits>>24) & 0xff
+		case ERSPAN1:
+			s.InKey = uint32(bits >> 16)
 		case VXLAN:
 			s.VNI, s.Port = uint32(bits>>16)&maxVNI, uint16(bits>>40)
 		case VLAN:

@@ -31,11 +31,10 @@ func (s Spec) String() string {
 	word("name", quote(s.Name), "mtu", strconv.Itoa(s.MTU), "group", fmt.Sprintf("%#x", uint32(Group)), "type", s.kernelKind())
 	switch s.Kind {
 	case ERSPAN2, ERSPAN3:
-		word("seq", "key", strconv.Itoa(int(s.Session)))
-	case GRETap:
-		if s.Keyed {
-			word("key", strconv.FormatUint(uint64(s.Key), 10))
-		}
+		word("seq")
+		s.keyWords(word)
+	case ERSPAN1, GRETap:
+		s.keyWords(word)
 	case VXLAN:
 		word("id", strconv.FormatUint(uint64(s.VNI), 10))
 	case VLAN:
@@ -56,6 +55,20 @@ func (s Spec) String() string {
 	}
 	word("up")
 	return b.String()
+}
+
+func (s Spec) keyWords(word func(...string)) {
+	flags, key := s.greOut()
+	out := strconv.FormatUint(uint64(key), 10)
+	switch keyed := flags&greKeyFlag != 0; {
+	case s.InKey == 0 && keyed:
+		word("key", out)
+	case s.InKey != 0:
+		word("ikey", strconv.FormatUint(uint64(s.InKey), 10))
+		if keyed {
+			word("okey", out)
+		}
+	}
 }
 
 func (s Spec) tunnelWords(word func(...string)) {
@@ -141,7 +154,9 @@ func read(line string) (Spec, error) {
 		case "seq", "nopmtudisc", "ignore-df", "nolearning":
 		case "group", "protocol", "encaplimit":
 			r.next()
-		case "key":
+		case "ikey":
+			s.InKey = uint32(r.number(32))
+		case "key", "okey":
 			s.Key = uint32(r.number(32))
 			s.Keyed = true
 		case "id":

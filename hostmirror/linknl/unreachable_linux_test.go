@@ -69,6 +69,7 @@ func TestUnreachableCollector(t *testing.T) {
 		s.Keyed, s.Key = false, 0
 		return s
 	}
+	inKey := func(s Spec) Spec { s.InKey = 77; return s }
 	tests := []struct {
 		name string
 		give Spec
@@ -88,6 +89,12 @@ func TestUnreachableCollector(t *testing.T) {
 		{"GRE over IPv6, address", unkeyed(true), 3, true},
 		{"ERSPAN II over IPv6, address", tunnel(ERSPAN2, true), 3, true},
 		{"ERSPAN III over IPv6, address", tunnel(ERSPAN3, true), 3, true},
+		{"GRE with another key on receipt, host", inKey(unkeyed(false)), 1, false},
+		{"GRE with key and another on receipt, network", inKey(tunnel(GRETap, false)), 0, false},
+		{"ERSPAN I with a key on receipt, host", inKey(tunnel(ERSPAN1, false)), 1, false},
+		{"GRE over IPv6 with a key on receipt, address", inKey(unkeyed(true)), 3, false},
+		{"GRE with key over IPv6 and another on receipt, address", inKey(tunnel(GRETap, true)), 3, false},
+		{"ERSPAN II over IPv6 with another key on receipt, address", inKey(tunnel(ERSPAN2, true)), 3, false},
 		{"VXLAN over IPv6, address", tunnel(VXLAN, true), 3, false},
 	}
 	r := newRouter(t)
