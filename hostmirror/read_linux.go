@@ -57,28 +57,6 @@ func (n *netlinkAccess) readLinks(ctx context.Context, s *snapshot) error {
 	if err != nil {
 		return err
 	}
-	for _, from := range links {
-		l := link{
-			index: from.Index, name: from.Name, kind: from.Kind, up: from.Up, runs: from.Runs,
-			mtu: from.MTU, master: from.Master, xdp: from.XDP,
-		}
-		switch l.kind {
-		case "veth":
-			l.peer, l.far = from.Lower, from.Far
-		case "vlan", "macvlan", "macvtap", "ipvlan", "macsec":
-			l.parent = from.Lower
-		}
-		for _, a := range addrs {
-			if a.Ifindex == l.index && a.Prefix.IsValid() {
-				l.addrs = append(l.addrs, a.Prefix)
-			}
-		}
-		for _, known := range neighs {
-			if known.Ifindex == l.index && known.Master == l.master && !known.Permanent {
-				l.macs++
-			}
-		}
-		s.links = append(s.links, l)
-	}
+	s.setLinks(links, addrs, neighs)
 	return nil
 }

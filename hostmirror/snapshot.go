@@ -35,6 +35,33 @@ type link struct {
 	xdp    bool // a program sees received frames before any filter does
 }
 
+// setLinks takes the devices, their addresses and what bridges have learned on them.
+func (s *snapshot) setLinks(links []tcnl.Link, addrs []tcnl.Addr, neighs []tcnl.Neigh) {
+	for _, from := range links {
+		l := link{
+			index: from.Index, name: from.Name, kind: from.Kind, up: from.Up, runs: from.Runs,
+			mtu: from.MTU, master: from.Master, xdp: from.XDP,
+		}
+		switch l.kind {
+		case "veth":
+			l.peer, l.far = from.Lower, from.Far
+		case "vlan", "macvlan", "macvtap", "ipvlan", "macsec":
+			l.parent = from.Lower
+		}
+		for _, a := range addrs {
+			if a.Ifindex == l.index && a.Prefix.IsValid() {
+				l.addrs = append(l.addrs, a.Prefix)
+			}
+		}
+		for _, n := range neighs {
+			if n.Ifindex == l.index && n.Master == l.master && !n.Permanent {
+				l.macs++
+			}
+		}
+		s.links = append(s.links, l)
+	}
+}
+
 func (s *snapshot) byName(name string) (link, bool) {
 	for _, l := range s.links {
 		if l.name == name {
