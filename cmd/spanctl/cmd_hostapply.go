@@ -43,12 +43,19 @@ Exit status: 0 done or nothing to do, 1 otherwise.`,
 		Args: intentsByFlag,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withHost(cmd, o, func(h *hostSite) error {
-				if err := a.settle(cmd.Context(), h); err != nil {
+				done, err := a.settle(cmd.Context(), h)
+				if len(done) > 0 {
+					showRecovered(a.err, done)
+				}
+				if err != nil {
 					return err
 				}
 				want, err := a.wanted(cmd.Context(), h, paths)
 				if err != nil {
 					return err
+				}
+				if want.read > 0 && len(want.Intents)+len(want.Remove)+len(want.Notes) == 0 {
+					a.talk("none of %s is about %s", count(want.read, "intent"), h.device)
 				}
 				for _, n := range want.Notes {
 					a.talk("left alone: intent %s: %s", n.Intent, n.Text)
@@ -107,34 +114,37 @@ func (a *app) wanted(ctx context.Context, h *hostSite, paths []string) (wanted, 
 	w.Decision = hostkeep.Decide(hostkeep.Input{
 		Device: h.device, Network: &h.network, Intents: intents, Records: records, Ended: ended, Check: h.engine.Check, Now: time.Now(),
 	})
-	if w.read > 0 && len(w.Intents)+len(w.Remove)+len(w.Notes) == 0 {
-		a.talk("none of %s is about %s", count(w.read, "intent"), h.device)
-	}
 	return w, nil
 }
 
 // settle recovers the interrupted runs that touch this host and nothing else: after
 // a crash or a power cut nobody may be there to do it.
-func (a *app) settle(ctx context.Context, h *hostSite) error {
+func (a *app) settle(ctx context.Context, h *hostSite) ([]engine.Recovered, error) {
 	open, err := h.store.Open(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var runs []string
 	for _, rs := range open {
 		elsewhere := slices.ContainsFunc(rs.Entries, func(e store.Entry) bool { return e.Device != h.device })
-		if rs.Interrupted && len(rs.Entries) > 0 && !elsewhere {
+		if rs.Interrupted && len(rs.Entries) > 0 && !elsewhere && !waits(rs) {
 			runs = append(runs, rs.ID)
 		}
 	}
 	if len(runs) == 0 {
-		return nil
+		return nil, nil
 	}
 	done, err := h.engine.Recover(ctx, false, runs...)
 	h.bar.stop()
-	if err != nil {
-		return err
+	return done, err
+}
+
+// waits reports whether a run waits for spanctl confirm and has time left.
+func waits(rs store.RunState) bool {
+	for _, e := range rs.Unsettled() {
+		if e.Checkpoint == nil || !e.Checkpoint.HeldUntil.After(time.Now()) {
+			return false
+		}
 	}
-	showRecovered(a.err, done)
-	return nil
+	return len(rs.Unsettled()) > 0
 }

@@ -31,7 +31,7 @@ another name they are not recognised.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newHostApply(a))
+	cmd.AddCommand(newHostApply(a), newHostWatch(a))
 	return cmd
 }
 
@@ -76,6 +76,9 @@ func (a *app) withHost(cmd *cobra.Command, o hostOptions, f func(*hostSite) erro
 	}
 	return f(h)
 }
+
+// hostOnly is the host as a list.
+func hostOnly(h *hostSite) []models.DeviceID { return []models.DeviceID{h.device} }
 
 // reachable says early, and once, that a namespace is not there.
 func (h *hostSite) reachable(context.Context) error {

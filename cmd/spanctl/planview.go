@@ -81,17 +81,22 @@ func showChange(w io.Writer, wave, waves int, cp drivers.Checkpoint) {
 	}
 	fmt.Fprintln(w, head)
 	for _, c := range cp.Changes.Changes {
-		switch c.Op {
-		case models.Create:
-			fmt.Fprintf(w, "    + %s: %s\n", name(*c.After), describe(*c.After))
-		case models.Delete:
-			fmt.Fprintf(w, "    - %s: %s\n", name(*c.Before), describe(*c.Before))
-		default:
-			fmt.Fprintf(w, "    ~ %s: %s\n", name(*c.After), strings.Join(plan.Differences(*c.After, *c.Before), "; "))
-		}
+		fmt.Fprintln(w, "    "+changeText(c))
 	}
 	for _, s := range cp.Script.Steps {
 		fmt.Fprintln(w, "      "+stepText(s))
+	}
+}
+
+// changeText says a change in one line, with its sign in front.
+func changeText(c models.Change) string {
+	switch c.Op {
+	case models.Create:
+		return fmt.Sprintf("+ %s: %s", name(*c.After), describe(*c.After))
+	case models.Delete:
+		return fmt.Sprintf("- %s: %s", name(*c.Before), describe(*c.Before))
+	default:
+		return fmt.Sprintf("~ %s: %s", name(*c.After), strings.Join(plan.Differences(*c.After, *c.Before), "; "))
 	}
 }
 

@@ -68,13 +68,13 @@ var rules = []rule{
 	{pkg: "internal/engine/...", own: []string{"models", "models/plan", "drivers", "drivers/transport", "internal/store", "internal/engine/..."}, third: []string{
 		"golang.org/x/sync", "github.com/cenkalti/backoff",
 	}},
-	{pkg: "internal/hostkeep", own: []string{"models", "models/plan", "internal/store"}, third: []string{"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys"}},
+	{pkg: "internal/hostkeep", own: []string{"models", "models/plan", "internal/store"}},
 	{pkg: "internal/require", help: true},
 	{pkg: "internal/arch", own: []string{"internal/require"}},
 
 	{pkg: "cmd/spanctl/...", third: []string{"*"}, own: []string{
 		"models", "models/plan", "inventory/...", "drivers", "drivers/all", "drivers/*", "drivers/transport", "drivers/transport/...",
-		"hostmirror", "internal/engine/...", "internal/hostkeep", "internal/store/...", "cmd/spanctl/...",
+		"hostmirror", "hostmirror/...", "internal/engine/...", "internal/hostkeep", "internal/store/...", "cmd/spanctl/...",
 	}},
 	{pkg: "cmd/spanlab/...", third: []string{"*"}, own: []string{"models", "inventory/...", "drivers/peers/...", "cmd/spanlab/..."}},
 }
