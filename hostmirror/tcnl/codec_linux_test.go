@@ -259,7 +259,20 @@ func TestDecodeFilter(t *testing.T) {
 		},
 		{
 			"u32 that looks at a bit", sent(U32, 0x80000800, nl.NewRtAttr(u32Sel, append([]byte{1, 0, 1, 15: 0}, words(0xff, 6, 8, 0)...))),
+			Filter{ID: base, Keys: []Key{{Mask: 0xff000000, Value: 0x06000000, Offset: 8}}},
+		},
+		{
+			"u32 with a class and a variable offset", sent(U32, 0x80000800, nl.NewRtAttr(u32ClassID, words(0x53500045)),
+				nl.NewRtAttr(u32Sel, append([]byte{1, 4, 1, 15: 0}, words(0xff, 6, 8, 0)...))),
+			Filter{ID: base, Class: 0x53500045, Keys: []Key{{Mask: 0xff000000, Value: 0x06000000, Offset: 8}}},
+		},
+		{
+			"u32 that follows an offset of the packet", sent(U32, 0x80000800, nl.NewRtAttr(u32Sel, append([]byte{3, 0, 1, 15: 0}, words(0xff, 6, 8, 0)...))),
 			Filter{ID: base},
+		},
+		{
+			"bpf that drops all", sent(BPF, 1, nl.NewRtAttr(bpfFlags, words(1)), nl.NewRtAttr(bpfOps, encodeProgram([]Instruction{{Code: bpfRetK, K: 2}}))),
+			Filter{ID: base, Direct: true, DropAll: true},
 		},
 		{
 			"u32 with fewer keys than it says", sent(U32, 0x80000800, nl.NewRtAttr(u32Sel, []byte{1, 0, 1, 15: 0})),

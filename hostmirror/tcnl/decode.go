@@ -30,6 +30,7 @@ const (
 	gactParms = 2
 	gactProb  = 3
 
+	u32ClassID = 1
 	u32Divisor = 4
 	u32Sel     = 5
 
@@ -186,6 +187,12 @@ func (f *Filter) classifier(options []attr) {
 		}
 		sel, ok := find(options, u32Sel)
 		f.CatchAll = ok && u32CatchAll(sel)
+		if !f.CatchAll {
+			f.Keys = u32Keys(sel)
+		}
+		if v, ok := find(options, u32ClassID); ok && len(v) >= 4 {
+			f.Class = native.Uint32(v)
+		}
 	case BPF:
 		if v, ok := find(options, bpfFlags); ok && len(v) >= 4 {
 			f.Direct = native.Uint32(v)&bpfActDirect != 0
@@ -196,6 +203,7 @@ func (f *Filter) classifier(options []attr) {
 		ops, _ := find(options, bpfOps)
 		f.CatchAll = !f.Direct && len(ops) == bpfInsnSize &&
 			native.Uint16(ops) == bpfRetK && native.Uint32(ops[4:]) == math.MaxUint32
+		f.DropAll = f.Direct && len(ops) == bpfInsnSize && native.Uint16(ops) == bpfRetK && Verdict(native.Uint32(ops[4:])) == Shot
 		if !f.CatchAll && !f.Direct && len(ops)%bpfInsnSize == 0 {
 			f.Program = decodeProgram(ops)
 		}

@@ -148,6 +148,12 @@ type Filter struct {
 	Table bool
 	// CatchAll is set when the filter provably takes every frame of its protocol.
 	CatchAll bool
+	// DropAll is set for a bpf program that drops every frame.
+	DropAll bool
+	// Keys are the comparisons of a u32 filter that does nothing else; Class is the class
+	// that it gives to packets, 0 = none.
+	Keys  []Key
+	Class uint32
 	// Direct is set for a bpf program that decides by itself, without actions.
 	Direct bool
 	// Name is the name that a bpf program was loaded with, mostly "".
