@@ -183,13 +183,18 @@ func writeJSON(file string, v any) error {
 	if err != nil {
 		return err
 	}
+	return writeFile(file, append(text, '\n'), 0o600)
+}
+
+// writeFile writes a file whole or not at all.
+func writeFile(file string, text []byte, mode os.FileMode) error {
 	tmp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(tmp.Name()) // gone already when all went well
-	_, err = tmp.Write(append(text, '\n'))
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+	_, err = tmp.Write(text)
+	if err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
 	return os.Rename(tmp.Name(), file)

@@ -31,7 +31,7 @@ another name they are not recognised.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newHostApply(a), newHostWatch(a))
+	cmd.AddCommand(newHostApply(a), newHostUnit(a), newHostWatch(a))
 	return cmd
 }
 
@@ -91,6 +91,7 @@ func (h *hostSite) reachable(context.Context) error {
 	return nil
 }
 
+// hostInventory gives the inventory that this host is in, and its name in it.
 func (a *app) hostInventory(cmd *cobra.Command, o hostOptions) (*inventory.Inventory, models.DeviceID, error) {
 	if o.namespace != "" && namespace(o.namespace) == "" {
 		return nil, "", fmt.Errorf("--namespace %q: want netns:NAME or a path such as /proc/PID/ns/net", o.namespace)

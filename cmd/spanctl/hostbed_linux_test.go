@@ -90,15 +90,3 @@ func (b *hostBed) copied(to string, want int) {
 		b.t.Errorf("%d copies at %s, %v; want %d", n, to, err, want)
 	}
 }
-
-// intent is the text of an intent to copy what a port receives to another.
-func hostIntent(name, from, to, expires string) string {
-	return fmt.Sprintf(`apiVersion: spanctl/v1
-kind: Mirror
-metadata: {name: %s, owner: secops, reason: CHG-3}
-spec:
-  sources: [{device: probe, interfaces: [%s], direction: rx}]
-  destination: {interface: {device: probe, name: %s}}
-  expires: %s
-`, name, from, to, expires)
-}

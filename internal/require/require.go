@@ -23,6 +23,7 @@ const (
 	VendorData = "vendor-data" // vendors' schemas, MIBs and transcripts
 	OpenSSH    = "openssh"     // sshd and ssh-keygen from openssh-server
 	Tshark     = "tshark"      // an independent decoder
+	Systemd    = "systemd"     // systemd-analyze
 )
 
 // Need skips t when have is false, naming the need and why it matters here. It
