@@ -67,6 +67,36 @@ func (c *composed) Revert(ctx context.Context, cp Checkpoint) error {
 			return WrapError(c.dev, PhaseRevert, err)
 		}
 	}
+	err := c.back(ctx, cp)
+	if len(cp.Script.Restore) > 0 && hopeless(err) {
+		c.restore(ctx, cp)
+		if again := c.back(ctx, cp); again == nil || !hopeless(again) {
+			err = again
+		}
+	}
+	if err == nil && len(cp.Script.Forget) > 0 {
+		var te *transport.Error
+		if err := c.conn.Send(ctx, cp.Script.Forget); err != nil && (!errors.As(err, &te) || te.Kind != transport.Rejected) {
+			return WrapError(c.dev, PhaseRevert, err)
+		}
+	}
+	return err
+}
+
+// hopeless reports whether trying again to bring the sessions back would end alike.
+func hopeless(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && (e.Kind == transport.Rejected || e.Kind == Mismatch || e.Kind == Unsupported)
+}
+
+// restore takes the whole configuration back. Whether it did shows in what is seen
+// after it.
+func (c *composed) restore(ctx context.Context, cp Checkpoint) {
+	_ = c.conn.Send(ctx, cp.Script.Restore)
+}
+
+// back brings the sessions of cp back to what they were, from whatever they are.
+func (c *composed) back(ctx context.Context, cp Checkpoint) error {
 	st, err := c.Observe(ctx)
 	if err != nil {
 		return inPhase(err, PhaseRevert)

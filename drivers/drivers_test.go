@@ -43,6 +43,7 @@ type box struct {
 	said     []string
 	deaf     bool // accepts edits and does nothing
 	err      map[string]error
+	refuse   map[string]error // by step; the connection stays
 	closed   bool
 }
 
@@ -57,6 +58,9 @@ func (b *box) Read(context.Context, []transport.Request) ([]transport.Reply, err
 func (b *box) Send(_ context.Context, steps []transport.Step) error {
 	for i, s := range steps {
 		b.said = append(b.said, strings.Fields(s.Text)[0])
+		if err := b.refuse[s.Text]; err != nil {
+			return err
+		}
 		if err := b.err[s.Text]; err != nil {
 			return &transport.Error{Kind: transport.Unreachable, Step: &steps[i], Err: err}
 		}
@@ -167,6 +171,46 @@ func TestRevertFails(t *testing.T) {
 			var de *Error
 			if !errors.As(err, &de) || de.Kind != tt.kind || de.Phase != PhaseRevert || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want kind %s in phase revert with %q", err, tt.kind, tt.want)
+			}
+		})
+	}
+}
+
+// TestRestore: the copy of the configuration is for where the sessions do not come
+// back, and goes when they did.
+func TestRestore(t *testing.T) {
+	rx := session("a", models.Rx)
+	script := transport.Script{Restore: []transport.Step{{Text: "cancel"}}, Forget: []transport.Step{{Text: "forget"}}}
+	cp := Checkpoint{Device: "leaf1", Changes: models.ChangeSet{Device: "leaf1", Changes: []models.Change{{Op: models.Create, After: &rx}}}, Script: script}
+	rejected := &transport.Error{Kind: transport.Rejected, Reply: "% no"}
+	tests := []struct {
+		name string
+		box  *box
+		said []string
+		want transport.Kind // of the error; "" = none
+	}{
+		{"not needed", &box{sessions: []models.Session{rx}, before: []models.Session{}}, []string{"enter", editWord, "forget"}, ""},
+		{"nothing to do", &box{before: []models.Session{}}, []string{"forget"}, ""},
+		{"needed", &box{sessions: []models.Session{rx}, before: []models.Session{}, deaf: true}, []string{"enter", editWord, "cancel", "forget"}, ""},
+		{"of no help", &box{sessions: []models.Session{rx}, deaf: true}, []string{"enter", editWord, "cancel", "enter", editWord}, Mismatch},
+		{"not there any more", &box{sessions: []models.Session{rx}, refuse: map[string]error{"forget": rejected}}, []string{"enter", editWord, "forget"}, ""},
+		{"connection lost", &box{err: map[string]error{"read": &transport.Error{Kind: transport.Timeout}}}, nil, transport.Timeout},
+		{"connection lost in the end", &box{sessions: []models.Session{rx}, err: map[string]error{"forget": errors.New("lost")}}, []string{"enter", editWord, "forget"}, transport.Unreachable},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := Compose("leaf1", toy{}, tt.box).Revert(t.Context(), cp)
+			var de *Error
+			if tt.want == "" && err != nil || tt.want != "" && (!errors.As(err, &de) || de.Kind != tt.want) {
+				t.Errorf("error %v, want kind %q", err, tt.want)
+			}
+			for i := range tt.box.said {
+				if strings.HasPrefix(tt.box.said[i], "{") {
+					tt.box.said[i] = editWord
+				}
+			}
+			if d := cmp.Diff(tt.said, tt.box.said); d != "" {
+				t.Errorf("said (-want +got):\n%s", d)
 			}
 		})
 	}

@@ -37,6 +37,9 @@ func refusal(t *testing.T, s Subject) {
 	probe := newRig(t, s)
 	_, cp, _ := probe.change()
 	for i, step := range cp.Script.Steps {
+		if slices.IndexFunc(cp.Script.Steps, func(s transport.Step) bool { return s.Text == step.Text }) < i {
+			continue // the device refuses the first of that text
+		}
 		t.Run(string(step.Phase)+" "+strings.TrimSpace(step.Text), func(t *testing.T) {
 			r := newRig(t, s)
 			before, cp, _ := r.change()

@@ -224,6 +224,7 @@ func (g GoldenSite) script(t testing.TB, cs models.ChangeSet, o drivers.RenderOp
 	part("", sc.Steps)
 	part(", to confirm", sc.Confirm)
 	part(", to cancel", sc.Cancel)
+	part(", where sessions cannot be brought back", sc.Restore)
 	return out
 }
 

@@ -77,14 +77,21 @@ type Script struct {
 	// Within is how long the device waits for Confirm before it takes the steps
 	// back by itself; 0 where it does not.
 	Within time.Duration `json:"within,omitempty"`
-	// Confirm makes the steps stay; Cancel takes them back. Both work from another
-	// connection and are empty where Within is 0.
+	// Confirm makes the steps stay, or removes what was kept for Restore; Cancel takes
+	// them back. Both work from another connection. Cancel is empty where Within is 0.
 	Confirm []Step `json:"confirm,omitempty"`
 	Cancel  []Step `json:"cancel,omitempty"`
 	// Discard cleans up an edit that was entered and not committed, from another
 	// connection, where the device keeps it (EOS configuration sessions). Errors of
 	// its steps mean that there was nothing to clean up.
 	Discard []Step `json:"discard,omitempty"`
+	// Restore takes the whole configuration of the device back to what it was before
+	// the steps, by a copy that they began with (an NX-OS checkpoint). What others
+	// changed since is lost, so that it is the last resort: for where the sessions
+	// cannot be brought back one by one. Forget removes the copy; errors of its steps
+	// mean that there is none. Both work from another connection.
+	Restore []Step `json:"restore,omitempty"`
+	Forget  []Step `json:"forget,omitempty"`
 }
 
 // Empty reports whether there is nothing to send.

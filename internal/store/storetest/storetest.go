@@ -391,6 +391,8 @@ func testSecrets(t *testing.T, s store.Store) {
 		"confirm": func(s *transport.Script) *[]transport.Step { return &s.Confirm },
 		"cancel":  func(s *transport.Script) *[]transport.Step { return &s.Cancel },
 		"discard": func(s *transport.Script) *[]transport.Step { return &s.Discard },
+		"restore": func(s *transport.Script) *[]transport.Step { return &s.Restore },
+		"forget":  func(s *transport.Script) *[]transport.Step { return &s.Forget },
 	} {
 		cp := checkpoint("a")
 		*steps(&cp.Script) = []transport.Step{{Text: secret, Secret: true}}
