@@ -55,6 +55,7 @@ type frontSpec struct {
 var fronts = map[string]front{
 	inventory.PlatformEOS:   {makeEOS},
 	inventory.PlatformIOSXE: {makeIOSXE},
+	inventory.PlatformNXOS:  {makeNXOS},
 }
 
 // build makes the nodes of every replica. Each replica is a network of its own.

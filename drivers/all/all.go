@@ -6,6 +6,7 @@ import (
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/eos"
 	"github.com/spanctl/spanctl/drivers/iosxe"
+	"github.com/spanctl/spanctl/drivers/nxos"
 	"github.com/spanctl/spanctl/hostmirror"
 )
 
@@ -16,6 +17,7 @@ func Platforms() []drivers.Platform {
 	return []drivers.Platform{
 		{Key: eos.Key, Name: "Arista EOS", Dialect: func() drivers.Dialect { return eos.Dialect{} }, Transports: []string{"ssh"}},
 		{Key: iosxe.Key, Name: "Cisco IOS-XE", Dialect: func() drivers.Dialect { return iosxe.Dialect{} }, Transports: []string{"ssh"}},
+		{Key: nxos.Key, Name: "Cisco NX-OS", Dialect: func() drivers.Dialect { return nxos.Dialect{} }, Transports: []string{"ssh"}},
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 var ports = map[string]struct{ port, lag string }{
 	"arista_eos":  {"Ethernet%s", "Port-Channel%s"},
 	"cisco_iosxe": {"GigabitEthernet1/0/%s", "Port-channel%s"},
+	"cisco_nxos":  {"Ethernet1/%s", "port-channel%s"},
 	"linux":       {"eth%s", "bond%s"},
 }
 
