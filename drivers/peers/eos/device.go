@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/spanctl/spanctl/drivers/peers/fabric"
+	"github.com/spanctl/spanctl/drivers/peers/fault"
 	"github.com/spanctl/spanctl/drivers/peers/sshd"
 )
 
@@ -116,7 +117,7 @@ type Device struct {
 	serial   int               // of unnamed sessions, terminals and connections
 	users    map[*cli]struct{} // shells and commands that run now
 	wire     []WireLine
-	faults   faults
+	faults   fault.Set
 }
 
 // New makes a device and configures its switch from the startup configuration.
@@ -130,7 +131,7 @@ func New(o Options) (*Device, error) {
 		}
 	}
 	o.defaults()
-	d := &Device{opts: o, clock: o.Clock, booted: o.Clock.Now(), sessions: map[string]*session{}, users: map[*cli]struct{}{}}
+	d := &Device{opts: o, clock: o.Clock, booted: o.Clock.Now(), faults: newFaults(), sessions: map[string]*session{}, users: map[*cli]struct{}{}}
 	ports := o.Switch.Ports()
 	for _, p := range ports {
 		if names, used := parseInterfaces([]string{p}); used != 1 || len(names) != 1 || names[0] != p || !strings.HasPrefix(p, "Ethernet") {
@@ -298,7 +299,7 @@ func (d *Device) publicKey(user string, key ssh.PublicKey) bool {
 func (d *Device) admit(open int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.faults.maxLogins == 0 || open < d.faults.maxLogins
+	return d.faults.Admit(open)
 }
 
 // configText prints a configuration with the header of the command that asked.

@@ -1,12 +1,11 @@
 package eos
 
 import (
-	"context"
 	"errors"
 	"io"
 	"strings"
-	"time"
 
+	"github.com/spanctl/spanctl/drivers/peers/fault"
 	"github.com/spanctl/spanctl/drivers/peers/sshd"
 )
 
@@ -98,59 +97,15 @@ func (d *Device) shell(x *cli, s *sshd.Session) {
 func (d *Device) line(s *sshd.Session, x *cli, line string) (out string, ok bool) {
 	d.mu.Lock()
 	d.log(x, line)
-	o := d.faults.take(line)
-	if o.slow() && x.flush != nil {
-		// Answers to lines that came in the same packet are not held back by what
-		// happens to this one.
-		d.mu.Unlock()
-		x.flush()
-		d.mu.Lock()
-	}
-	switch {
-	case o.cut:
-		d.mu.Unlock()
-		s.Cut()
-		return "", false
-	case o.hang:
-		d.mu.Unlock()
-		<-s.Context().Done()
-		return "", false
-	case o.refuse != "":
-		out = o.refuse
-	case o.forget:
-		out = d.forgetful(x, line)
-	default:
-		x.ignoreTimer = o.ignoreTimer
-		out = x.run(line)
-		x.ignoreTimer = false
-	}
-	d.mu.Unlock()
-	if o.cutOff {
-		s.Cut()
-		return "", false
-	}
-	if o.hangAfter {
-		<-s.Context().Done()
-		return "", false
-	}
-	if o.log != "" {
-		out = interrupt(out, o.log)
-	}
-	return out, pause(s.Context(), o.delay)
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	o := d.faults.Take(line)
+	return fault.Answer(s, &d.mu, o, x.flush, func() string {
+		if o.Forget {
+			return d.forgetful(x, line)
+		}
+		x.ignoreTimer = o.TimerStuck
+		defer func() { x.ignoreTimer = false }()
+		return x.run(line)
+	})
 }
 
 // forgetful runs a line and then puts all configurations back, so that the

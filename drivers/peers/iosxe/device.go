@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/spanctl/spanctl/drivers/peers/fabric"
+	"github.com/spanctl/spanctl/drivers/peers/fault"
 	"github.com/spanctl/spanctl/drivers/peers/sshd"
 )
 
@@ -85,7 +86,7 @@ type Device struct {
 	backups int     // files written by revert timers
 	serial  int     // of shells and commands
 	wire    []WireLine
-	faults  faults
+	faults  fault.Set
 }
 
 // stamp is when and by whom something was done; by nobody means never.
@@ -100,7 +101,7 @@ func New(o Options) (*Device, error) {
 		return nil, errors.New("iosxe: a host name, a switch and a user are needed")
 	}
 	o.defaults()
-	d := &Device{opts: o, clock: o.Clock, booted: o.Clock.Now()}
+	d := &Device{opts: o, clock: o.Clock, booted: o.Clock.Now(), faults: newFaults()}
 	ports := o.Switch.Ports()
 	for _, p := range ports {
 		if name, used := parsePort([]token{{text: p}}); used != 1 || name != p || !isFront(p) {
@@ -255,7 +256,7 @@ func (d *Device) publicKey(user string, key ssh.PublicKey) bool {
 func (d *Device) admit(open int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.faults.maxLogins == 0 || open < d.faults.maxLogins
+	return d.faults.Admit(open)
 }
 
 // configText is the running configuration from its first "!" to "end".

@@ -1,14 +1,12 @@
 package iosxe
 
 import (
-	"context"
 	"errors"
 	"io"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/spanctl/spanctl/drivers/peers/eos"
+	"github.com/spanctl/spanctl/drivers/peers/fault"
 	"github.com/spanctl/spanctl/drivers/peers/sshd"
 )
 
@@ -82,63 +80,20 @@ func (d *Device) shell(x *cli, s *sshd.Session) {
 func (d *Device) line(s *sshd.Session, x *cli, line string) (out string, ok bool) {
 	d.mu.Lock()
 	d.log(x, line)
-	o := d.faults.take(line)
-	if o.slow() && x.flush != nil {
-		// What happens to this line holds back no answer to an earlier one.
-		d.mu.Unlock()
-		x.flush()
-		d.mu.Lock()
-	}
-	switch {
-	case o.does[eos.ActionCutBefore]:
-		d.mu.Unlock()
-		s.Cut()
-		return "", false
-	case o.does[eos.ActionHang]:
-		d.mu.Unlock()
-		<-s.Context().Done()
-		return "", false
-	case o.does[eos.ActionRefuse]:
-		out = o.text[eos.ActionRefuse]
-	default:
+	o := d.faults.Take(line)
+	return fault.Answer(s, &d.mu, o, x.flush, func() string {
 		running, startup := d.running, d.startup
-		x.ignoreTimer = o.does[eos.ActionIgnoreTimer]
-		out = x.run(line).text
-		x.ignoreTimer = false
-		if o.does[eos.ActionForget] {
+		x.ignoreTimer = o.TimerStuck
+		defer func() { x.ignoreTimer = false }()
+		out := x.run(line).text
+		if o.Forget {
 			if d.running != running {
 				_ = d.activate(running, "") // it ran before
 			}
 			d.startup = startup
 		}
-	}
-	d.mu.Unlock()
-	if o.does[eos.ActionCutAfter] {
-		s.Cut()
-		return "", false
-	}
-	if o.does[eos.ActionHangAfter] {
-		<-s.Context().Done()
-		return "", false
-	}
-	if o.does[eos.ActionLog] {
-		out = interrupt(out, o.text[eos.ActionLog])
-	}
-	return out, pause(s.Context(), o.delay)
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+		return out
+	})
 }
 
 // The pager, and how it takes its mark away (captures in several public tests).
