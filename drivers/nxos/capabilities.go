@@ -18,6 +18,8 @@ const (
 	whyERSPAN3   = "header-type 3 is in the schema of 9.3(2) and later; a model may refuse it"
 	whyGRE       = "NX-OS has no mirror into plain GRE; use erspan version 2, which is in GRE too"
 	whyVXLAN     = "NX-OS has no mirror into VXLAN; use erspan version 2"
+	whyCapture   = "an intent's capture is an interface for programs on a host; copies to the CPU of a Nexus 9000 (sup-eth0) are for Ethanalyzer and are limited in rate; use an interface or erspan"
+	whyOversize  = "NX-OS has no choice for copies that are too long for the way; raise the MTU of the way, or truncate copies"
 	whyFilter4   = "an access list filters received frames only, and needs room in the switch (hardware access-list tcam region span, and a reload, on some models)"
 	whyFilter6   = "IPv6 access lists of layer 2 ports are not supported on Nexus 9000; filter at the receiver"
 	whyVLANAlone = "a filter of VLANs on NX-OS is one include of VLANs and nothing else; filter by addresses in a mirror of its own"
@@ -62,6 +64,9 @@ var claims = map[models.Feature]models.Claim{
 	models.FeatureERSPAN3:          limited(models.EvidenceSchema, whyERSPAN3, srcDev+" (headerType); public notes with an output"),
 	models.FeatureGRE:              no(models.EvidenceSchema, whyGRE, "absent from "+srcDev),
 	models.FeatureVXLAN:            no(models.EvidenceSchema, whyVXLAN, "absent from "+srcDev),
+
+	models.FeatureCapture:  no(models.EvidenceSchema, whyCapture, "absent from "+srcDev+"; public notes on SPAN to the CPU of Nexus 9000"),
+	models.FeatureOversize: no(models.EvidenceSchema, whyOversize, "absent from "+srcDev),
 
 	models.FeatureRx:               yes(models.EvidenceSchema, srcDev+"; "+srcG10),
 	models.FeatureTx:               yes(models.EvidenceSchema, srcDev+"; "+srcG10),

@@ -145,6 +145,9 @@ func (r *refusals) destination(d models.Destination, x extra) {
 		if t.Destination.IsValid() && !t.Destination.Is4() {
 			r.rule("destination %s is not an IPv4 address", t.Destination)
 		}
+		if t.Oversize != models.OversizeRefuse {
+			r.claimed(whyOversize)
+		}
 		if t.DSCP > 63 {
 			r.rule("DSCP %d: want at most 63", t.DSCP)
 		}
@@ -153,6 +156,8 @@ func (r *refusals) destination(d models.Destination, x extra) {
 		}
 	case models.DestinationRemoteVLAN:
 		r.claimed(whyRSPAN)
+	case models.DestinationCapture:
+		r.claimed(whyCapture)
 	case models.DestinationGRE:
 		r.claimed(whyGRE)
 	case models.DestinationVXLAN:
