@@ -79,6 +79,14 @@ type Adviser interface {
 	Advise(cs models.ChangeSet) models.Findings
 }
 
+// Expecter is a Driver that does not look everywhere by itself: a Linux host has network
+// namespaces without number.
+type Expecter interface {
+	// Expect tells of sessions that are wanted on the device, so that Observe looks at
+	// all that they name. What cannot be found is for Render to refuse.
+	Expect(sessions []models.Session)
+}
+
 // Driver is what the engine sees: one device, connected. It is used by one
 // goroutine at a time. Errors are *Error.
 type Driver interface {

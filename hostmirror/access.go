@@ -2,6 +2,7 @@ package hostmirror
 
 import (
 	"context"
+	"os"
 
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
@@ -23,4 +24,11 @@ type access interface {
 	clean(ctx context.Context, residue []tcnl.ID) error
 	// close lets go of the kernel. What was made there stays.
 	close() error
+}
+
+// namespaceNumbers is an access that can tell by which number its network namespace
+// knows another, that of an open file. ok is false where it has none for it: no cable
+// leads from one to the other then.
+type namespaceNumbers interface {
+	number(ctx context.Context, other *os.File) (id int, ok bool, err error)
 }

@@ -52,4 +52,9 @@
 // do not come from rules are reported as such. Sampling is the action gact in front of
 // mirred, which lets each N-th frame through, by counting, and leaves the others to the
 // filters behind ours.
+//
+// # Other namespaces
+//
+// A [Mirror] works in one network namespace. A [Host] is the driver of a whole host: its
+// sessions may name ports of containers and of other network namespaces.
 package hostmirror

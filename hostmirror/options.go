@@ -27,6 +27,13 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+func (o Options) logger() *slog.Logger {
+	if o.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return o.Logger
+}
+
 // Validate gives what is wrong with o.
 func (o Options) Validate() error {
 	if o.Device == "" {

@@ -67,8 +67,9 @@ func (d *dialer) open(ctx context.Context, dev models.DeviceID) (drivers.Driver,
 	return drivers.Compose(dev, dialect, conn), nil
 }
 
-// local opens this host's kernel. Names of sessions are known from the records: the
-// kernel keeps only a hash of them.
+// local opens this host's kernel. Names of sessions, and of the ports in containers and
+// other network namespaces that they were asked for with, are known from the records:
+// the kernel keeps only a hash.
 func (d *dialer) local(ctx context.Context, acc inventory.Access) (drivers.Driver, error) {
 	if acc.Transport != "" && acc.Transport != "local" {
 		return nil, &drivers.Error{Device: acc.Device, Phase: drivers.PhaseConnect, Kind: drivers.Unsupported,
@@ -78,11 +79,11 @@ func (d *dialer) local(ctx context.Context, acc inventory.Access) (drivers.Drive
 	if err != nil {
 		return nil, err
 	}
-	var known []string
+	o := hostmirror.HostOptions{Options: hostmirror.Options{Device: acc.Device, Namespace: namespace(acc.Address), Logger: d.app.set.log}}
 	for _, r := range records {
-		known = append(known, r.Session.Name)
+		o.Sessions = append(o.Sessions, r.Session)
 	}
-	return hostmirror.Open(ctx, hostmirror.Options{Device: acc.Device, Namespace: namespace(acc.Address), Known: known, Logger: d.app.set.log})
+	return hostmirror.OpenHost(ctx, o)
 }
 
 // namespace gives the path of the network namespace that a local device's address

@@ -21,8 +21,7 @@ const (
 // device here has its other end there.
 func (c *Conn) NamespaceID(ctx context.Context, ns int) (id int, ok bool, err error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETNSID, 0)
-	req.AddRawData(make([]byte, rtGenSize))
-	req.AddData(nl.NewRtAttr(netnsaFD, nl.Uint32Attr(uint32(ns))))
+	req.AddRawData(append(make([]byte, rtGenSize), nl.NewRtAttr(netnsaFD, nl.Uint32Attr(uint32(ns))).Serialize()...))
 	msgs, err := c.execute(ctx, req, unix.RTM_NEWNSID)
 	if err != nil {
 		return 0, false, fmt.Errorf("number of a network namespace: %w", err)

@@ -22,15 +22,23 @@ type Observation struct {
 func (e *Engine) Observe(ctx context.Context, devices []models.DeviceID) []Observation {
 	cs := newConns(e.c.Open, e.c.MaxOpen)
 	defer cs.closeAll()
-	return e.observe(ctx, cs, devices)
+	return e.observe(ctx, cs, devices, nil)
 }
 
-func (e *Engine) observe(ctx context.Context, cs *conns, devices []models.DeviceID) []Observation {
+// observe is Observe for devices on which sessions are wanted.
+func (e *Engine) observe(ctx context.Context, cs *conns, devices []models.DeviceID, wanted []models.Session) []Observation {
 	out := make([]Observation, len(devices))
+	byDevice := make(map[models.DeviceID][]models.Session)
+	for _, s := range wanted {
+		byDevice[s.Device] = append(byDevice[s.Device], s)
+	}
 	e.c.Progress.Start(drivers.PhaseObserve, len(devices))
 	e.each(ctx, devices, func(i int, dev models.DeviceID) {
 		out[i] = Observation{Device: dev}
 		out[i].Err = cs.with(ctx, dev, func(d drivers.Driver) error {
+			if x, ok := d.(drivers.Expecter); ok {
+				x.Expect(byDevice[dev])
+			}
 			st, err := d.Observe(ctx)
 			if err != nil {
 				return drivers.WrapError(dev, drivers.PhaseObserve, err)

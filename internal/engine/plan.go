@@ -261,7 +261,7 @@ func (e *Engine) states(ctx context.Context, cs *conns, t *task, p *Plan) (map[m
 			obs = append(obs, o)
 		}
 	} else {
-		obs = e.observe(ctx, cs, t.devices)
+		obs = e.observe(ctx, cs, t.devices, t.sessions)
 	}
 	byDevice := plan.RecordsByDevice(t.records)
 	for _, o := range obs {

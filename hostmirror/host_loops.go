@@ -1,0 +1,62 @@
+package hostmirror
+
+import (
+	"slices"
+
+	"github.com/spanctl/spanctl/hostmirror/tcnl"
+	"github.com/spanctl/spanctl/models"
+)
+
+// checkLoops is [snapshot.checkLoops] for all namespaces that were looked at together:
+// a copy can come round through a cable from one to another. before is what they held.
+func (h *Host) checkLoops(before map[*space]*snapshot) error {
+	if len(h.other) == 0 {
+		return nil // the Mirror has checked
+	}
+	type at struct {
+		sp    *space
+		index int
+	}
+	index := make(map[at]int)
+	indexOf := func(sp *space, i int) int {
+		if i == 0 {
+			return 0
+		}
+		k := at{sp, i}
+		if index[k] == 0 {
+			index[k] = len(index) + 1
+		}
+		return index[k]
+	}
+	var all snapshot
+	var added []tcnl.Filter
+	for _, sp := range h.spaces() {
+		after := sp.m.last()
+		for _, l := range after.links {
+			own := l
+			l.name = models.JoinPlace(h.label(sp), l.name)
+			l.index, l.master, l.parent, l.peer = indexOf(sp, l.index), indexOf(sp, l.master), indexOf(sp, l.parent), indexOf(sp, l.peer)
+			for _, other := range h.spaces() {
+				if far, ok := h.across(sp, own, other); ok && other != sp {
+					l.peer = indexOf(other, far.index)
+				}
+			}
+			all.links = append(all.links, l)
+		}
+		for _, f := range after.filters {
+			isNew := !slices.ContainsFunc(before[sp].filters, func(g tcnl.Filter) bool { return g.ID == f.ID })
+			f.Ifindex = indexOf(sp, f.Ifindex)
+			f.Actions = slices.Clone(f.Actions)
+			for i, a := range f.Actions {
+				if a.Mirred != nil {
+					f.Actions[i].Mirred = &tcnl.Mirred{Mode: a.Mirred.Mode, Ifindex: indexOf(sp, a.Mirred.Ifindex)}
+				}
+			}
+			all.filters = append(all.filters, f)
+			if isNew {
+				added = append(added, f)
+			}
+		}
+	}
+	return all.checkLoops(added)
+}
