@@ -58,6 +58,8 @@ var rules = []rule{
 
 	{pkg: "hostmirror/internal/kerneltest/...", own: []string{"hostmirror/...", "internal/require"}, help: true,
 		third: []string{"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys"}},
+	{pkg: "hostmirror/capture", third: []string{"github.com/gopacket/gopacket", "github.com/vishvananda/netns", "golang.org/x/sys"},
+		tests: []string{"github.com/vishvananda/netlink"}},
 	{pkg: "hostmirror/...", own: []string{"models", "models/plan", "drivers", "drivers/transport", "hostmirror/..."}, third: []string{
 		"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys", "github.com/cilium/ebpf",
 	}},
