@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 
+	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
 
@@ -22,6 +23,10 @@ type access interface {
 	// clean takes away what a process that died between two steps can have left of
 	// filters that it had deleted already; see snapshot.residue.
 	clean(ctx context.Context, residue []tcnl.ID) error
+	// support finds out whether copies can be made by BPF programs. It leaves no trace.
+	support() bpfcopy.Support
+	// change is do for operations that are about one program: they are one step.
+	change(ctx context.Context, ops []operation) (func(context.Context) error, error)
 	// close lets go of the kernel. What was made there stays.
 	close() error
 }

@@ -31,8 +31,8 @@ func (s *snapshot) advise(dev models.DeviceID, cs models.ChangeSet) models.Findi
 				Message: fmt.Sprintf("session %s: ", c.After.Name) + fmt.Sprintf(format, args...),
 			})
 		}
-		if filters := s.ours(hashOf(dev, c.After.Name)); len(filters) > 0 {
-			switch st := s.status(*c.After, filters); st.State {
+		if portions := s.portions(hashOf(dev, c.After.Name)); len(portions) > 0 {
+			switch st := s.status(*c.After, portions); st.State {
 			case models.OperDown:
 				warn(ruleDown, "%s: no copy arrives until that is mended", st.Reason)
 			case models.OperUnknown:

@@ -61,7 +61,7 @@ func TestAdvise(t *testing.T) {
 				tt.change(s)
 			}
 			cs := create(tt.ses)
-			_, after, err := renderOn(host, s, kernel{kind: tcnl.MatchAll}, cs)
+			_, after, err := renderOn(host, s, kernel{kind: tcnl.MatchAll, method: MethodTC}, cs)
 			if err != nil {
 				t.Fatal(err)
 			}

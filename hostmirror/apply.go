@@ -50,19 +50,16 @@ func (m *Mirror) apply(ctx context.Context, cp drivers.Checkpoint) (undo []func(
 	if err != nil {
 		return nil, err
 	}
-	for i, o := range ops {
-		m.log.DebugContext(ctx, "apply", "device", m.dev, "session", cp.Script.Steps[i].Session, "step", o.String())
-		var back func(context.Context) error
-		err := m.tap(ctx, o.String(), func() (err error) {
-			back, err = m.access.do(ctx, o)
-			return err
-		})
+	for _, batch := range batches(ops) {
+		back, err := m.doBatch(ctx, cp.Script.Steps, ops, batch)
 		if back != nil {
 			undo = append(undo, back)
 		}
 		if err == nil {
 			continue
 		}
+		i := batch[len(batch)-1]
+		o := ops[i]
 		failure := m.stepFailed(cp.Script.Steps, i, err)
 		if o.Verb == addFilter && errors.Is(err, syscall.ENOENT) {
 			if o.OneIn > 1 {
@@ -86,6 +83,29 @@ func takeBack(ctx context.Context, undo []func(context.Context) error, failure *
 			failure.Hint = fmt.Sprintf("not all could be undone: %v; look at the host and plan again", err)
 		}
 	}
+}
+
+// doBatch does steps that are one change to the kernel, and gives the way back.
+func (m *Mirror) doBatch(ctx context.Context, steps []transport.Step, ops []operation, batch []int) (back func(context.Context) error, err error) {
+	var these []operation
+	for _, i := range batch {
+		m.log.DebugContext(ctx, "apply", "device", m.dev, "session", steps[i].Session, "step", ops[i].String())
+		these = append(these, ops[i])
+	}
+	do := func() (err error) {
+		if these[0].Verb.program() {
+			back, err = m.access.change(ctx, these)
+		} else {
+			back, err = m.access.do(ctx, these[0])
+		}
+		return err
+	}
+	for _, o := range slices.Backward(these) {
+		inner := do
+		do = func() error { return m.tap(ctx, o.String(), inner) }
+	}
+	err = do()
+	return back, err
 }
 
 // parse reads all steps before anything is done.
@@ -122,8 +142,16 @@ func (m *Mirror) stepFailed(steps []transport.Step, i int, err error) *drivers.E
 func (s *snapshot) fits(ops []operation) (int, error) {
 	after := *s
 	after.filters = slices.Clone(s.filters)
-	var added []tcnl.Filter
+	after.programs = clonePrograms(s.programs)
+	var added []mirrored
 	for i, o := range ops {
+		if o.Verb.program() {
+			if err := after.do(o); err != nil {
+				return i, err
+			}
+			added = append(added, after.waysOf(o)...)
+			continue
+		}
 		dev, ok := s.byName(o.Dev)
 		if !ok {
 			return i, fmt.Errorf("interface %s: %w", o.Dev, syscall.ENODEV)
@@ -139,7 +167,7 @@ func (s *snapshot) fits(ops []operation) (int, error) {
 				ID:      tcnl.ID{Ifindex: dev.index, Hook: o.Hook, Priority: o.Priority, Protocol: o.Protocol, Kind: o.Kind},
 				Actions: []tcnl.Action{{Mirred: &tcnl.Mirred{Mode: tcnl.EgressMirror, Ifindex: target.index}}},
 			}
-			added = append(added, f)
+			added = append(added, mirroredBy(f)...)
 			after.filters = append(after.filters, f)
 		case delFilter:
 			f, err := find(s.on(dev.index, o.Hook), o, dev.index)

@@ -1,6 +1,8 @@
 package hostmirror
 
 import (
+	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/hostmirror/internal/kerneltest"
@@ -52,11 +55,11 @@ func newBed(t *testing.T) *bed {
 	return b
 }
 
-// open opens the driver on the host. With a kind it may use that classifier only, and
+// open opens the driver on the host, with filters only. With a kind it may use that classifier only, and
 // the test is skipped where the kernel lacks it.
 func (b *bed) open(kind string, known ...string) *Mirror {
 	b.t.Helper()
-	o := Options{Device: host, Namespace: b.host.Path(), Known: known}
+	o := Options{Device: host, Namespace: b.host.Path(), Known: known, Method: MethodTC}
 	if kind != "" {
 		o.Prefer = []string{kind}
 	}
@@ -90,7 +93,42 @@ func (b *bed) to(m *Mirror, want ...models.Session) drivers.Checkpoint {
 	return cp
 }
 
+// run renders and applies changes.
+func (b *bed) run(m *Mirror, cs models.ChangeSet) {
+	b.t.Helper()
+	if _, err := m.Observe(b.t.Context()); err != nil {
+		b.t.Fatal(err)
+	}
+	script, err := m.Render(cs, drivers.RenderOptions{})
+	if err == nil {
+		err = m.Apply(b.t.Context(), drivers.Checkpoint{Device: cs.Device, Changes: cs, Script: script})
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// refuse is a tap that lets the kernel refuse a step.
+func refuse(step string) func(context.Context, string, func() error) error {
+	return func(_ context.Context, what string, do func() error) error {
+		if what == step {
+			return fmt.Errorf("%w: refused by the test", unix.EINVAL)
+		}
+		return do()
+	}
+}
+
 func (b *bed) plan(m *Mirror, want ...models.Session) drivers.Checkpoint {
+	b.t.Helper()
+	cp, err := b.render(m, want...)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return cp
+}
+
+// render is plan that gives the error of the driver.
+func (b *bed) render(m *Mirror, want ...models.Session) (drivers.Checkpoint, error) {
 	b.t.Helper()
 	st, err := m.Observe(b.t.Context())
 	if err != nil {
@@ -103,10 +141,7 @@ func (b *bed) plan(m *Mirror, want ...models.Session) drivers.Checkpoint {
 	}
 	cs := plan.Diff(want, st, m.Capabilities().Grain, func(string) bool { return true })
 	script, err := m.Render(cs, drivers.RenderOptions{})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return drivers.Checkpoint{Device: host, Changes: cs, Script: script}
+	return drivers.Checkpoint{Device: host, Changes: cs, Script: script}, err
 }
 
 // flow sends frames through the host, n from left and n+10 from right.

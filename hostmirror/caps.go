@@ -1,10 +1,12 @@
 package hostmirror
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spanctl/spanctl/drivers"
+	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 	"github.com/spanctl/spanctl/models"
 )
@@ -23,13 +25,13 @@ func capabilities() models.Capabilities {
 	seen := models.Claim{Support: models.Yes, Evidence: models.EvidenceLab, Source: labSource}
 	lacks := func(why string) models.Claim { return models.Claim{Why: notWritten + why} }
 	rules := seen
-	rules.Why = fmt.Sprintf("needs the kernel's classifier bpf, which runs the rules of a session as one classic program of at most %d instructions", tcnl.MaxProgram)
-	sample := models.Claim{
-		Support: models.Yes, Evidence: models.EvidenceLab, Source: "Linux 6.1 (Debian cloud kernel in a virtual machine): frames counted in network namespaces",
-		Why: fmt.Sprintf("needs the kernel's action gact; each N-th frame, N up to %d, counted for each port, direction and destination", maxSample),
-	}
+	rules.Why = fmt.Sprintf("by the kernel's classifier bpf, which runs the rules of a session as one classic program of at most %d instructions; else by a BPF program", tcnl.MaxProgram)
+	sample := seen
+	sample.Why = fmt.Sprintf("by the kernel's action gact, each N-th frame, N up to %d, counted for each port, direction and destination; else by a BPF program, by chance", maxSample)
+	cut := seen
+	cut.Why = fmt.Sprintf("to %d bytes or more, by a BPF program, which needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN", bpfcopy.MinTruncate)
 	ports := seen
-	ports.Why = fmt.Sprintf("at most %d mirrors of one port and direction", maxOfOnePortHas)
+	ports.Why = fmt.Sprintf("at most %d copies of one port and direction by filters, and %d by a BPF program", maxOfOnePortHas, bpfcopy.MaxCopies)
 	return models.Capabilities{
 		Platform: Platform,
 		Grain:    models.GrainUpdate,
@@ -60,7 +62,7 @@ func capabilities() models.Capabilities {
 			models.FeatureFilterIPv4:       rules,
 			models.FeatureFilterIPv6:       rules,
 			models.FeatureFilterVLAN:       rules,
-			models.FeatureTruncate:         lacks("cutting copies needs a program on the destination's egress hook"),
+			models.FeatureTruncate:         cut,
 			models.FeatureSample:           sample,
 			models.FeatureTunnelVRF:        lacks("tunnel interfaces are not created"),
 			models.FeatureTunnelTTL:        lacks("tunnel interfaces are not created"),
@@ -80,8 +82,18 @@ func capabilitiesOn(k kernel) models.Capabilities {
 			}
 		}
 	}
+	var why string // there are no programs
+	switch {
+	case k.method == MethodTC:
+		why = "BPF programs may not be used"
+	case k.noPrograms != nil:
+		why = k.noPrograms.Error()
+	default:
+		return out
+	}
 	lacks(k.noRules, models.FeatureFilterIPv4, models.FeatureFilterIPv6, models.FeatureFilterVLAN)
 	lacks(k.noSample, models.FeatureSample)
+	lacks(why, models.FeatureTruncate)
 	return out
 }
 
@@ -104,14 +116,17 @@ func check(s models.Session) []string {
 	if s.FilterName != "" {
 		add("filters have no names here, so %q cannot be one", s.FilterName)
 	}
-	if _, err := compileRules(s.Filter); err != nil {
+	if _, err := compileRules(s.Filter); err != nil && !errors.Is(err, errTooLarge) {
 		add("%s", strings.TrimPrefix(err.Error(), drivers.ErrUnsupported.Error()+": "))
 	}
-	if s.TruncateTo != 0 {
-		add("copies cannot be cut in this version")
+	if len(s.Filter) >= bpfcopy.MaxRules {
+		add("a filter has %d rules; a program holds fewer than %d", len(s.Filter), bpfcopy.MaxRules)
 	}
-	if s.SampleOneIn > maxSample {
-		add("one frame in %d cannot be sampled: the tc command takes up to %d", s.SampleOneIn, maxSample)
+	if len(s.Destination.Ports) > bpfcopy.MaxCopies {
+		add("a session has %d destinations; a program holds %d", len(s.Destination.Ports), bpfcopy.MaxCopies)
+	}
+	if s.TruncateTo != 0 && s.TruncateTo < bpfcopy.MinTruncate {
+		add("copies cannot be cut to %d bytes: the kernel keeps headers whole, so %d is the least", s.TruncateTo, bpfcopy.MinTruncate)
 	}
 	if len(s.Extra) > 0 {
 		add("cannot make %q", s.Extra[0])

@@ -2,6 +2,7 @@ package hostmirror
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -86,6 +87,9 @@ func needsOf(rules []models.Rule) needs {
 	return n
 }
 
+// errTooLarge means rules that do not fit into one classic program.
+var errTooLarge = errors.New("too large")
+
 // compileRules gives the program for rules: the first that a frame matches decides, and
 // [models.DefaultAction] where none does. No rules give no program: every frame is
 // taken. rulesOf reads the program back.
@@ -108,8 +112,8 @@ func compileRules(rules []models.Rule) ([]tcnl.Instruction, error) {
 	}
 	a.verdict(models.DefaultAction(rules))
 	if len(a.out) > tcnl.MaxProgram {
-		return nil, fmt.Errorf("%w: the filter comes to a program of %d instructions, and the kernel takes %d: use fewer rules, or fewer ranges in them",
-			drivers.ErrUnsupported, len(a.out), tcnl.MaxProgram)
+		return nil, fmt.Errorf("%w: %w: the filter comes to a program of %d instructions, and the kernel takes %d: use fewer rules, or fewer ranges in them",
+			drivers.ErrUnsupported, errTooLarge, len(a.out), tcnl.MaxProgram)
 	}
 	return a.out, nil
 }

@@ -20,6 +20,9 @@ type classifiers struct {
 // kernel is what filters can be made of, with kind for those that take every frame.
 func (c classifiers) kernel(kind string) kernel {
 	k := kernel{kind: kind, noSample: c.noSample}
+	if len(c.usable) == 0 {
+		k.noKind = cmp.Or(c.reasons(), "none may be used")
+	}
 	if !slices.Contains(c.usable, tcnl.BPF) {
 		k.noRules = cmp.Or(c.reasons(), "it may not be used")
 	}

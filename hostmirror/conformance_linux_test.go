@@ -41,10 +41,15 @@ func TestConformance(t *testing.T) {
 		why := (&netlinkAccess{}).probe(t.Context(), []string{kind})
 		require.Need(t, "cls_"+kind, len(why.usable) == 1, why.reasons())
 		drivertest.Run(t, drivertest.Subject{
-			Planner: onKernel{Planner{}, (&netlinkAccess{}).probe(t.Context(), []string{kind, tcnl.BPF}).kernel(kind)},
+			Planner: onKernel{Planner{}, filtersOnly((&netlinkAccess{}).probe(t.Context(), []string{kind, tcnl.BPF}).kernel(kind))},
 			Start:   func(t testing.TB) *drivertest.Peer { return newKernelPeer(t, kind).peer() },
 		})
 	})
+}
+
+func filtersOnly(k kernel) kernel {
+	k.method = MethodTC
+	return k
 }
 
 // onKernel is a planner for this very kernel.
@@ -132,7 +137,7 @@ func (p *kernelPeer) open(ctx context.Context) (drivers.Driver, error) {
 	for i := range 6 {
 		known = append(known, fmt.Sprintf("sp-c%d", i))
 	}
-	m, err := Open(ctx, Options{Device: host, Namespace: p.host.Path(), Prefer: slices.Compact([]string{p.kind, tcnl.BPF}), Known: known})
+	m, err := Open(ctx, Options{Device: host, Namespace: p.host.Path(), Prefer: slices.Compact([]string{p.kind, tcnl.BPF}), Method: MethodTC, Known: known})
 	if err != nil {
 		return nil, err
 	}

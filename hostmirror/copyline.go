@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
-	"github.com/spanctl/spanctl/hostmirror/tcnl"
 	"github.com/spanctl/spanctl/models"
 )
 
@@ -221,15 +220,6 @@ func (r *reader) ranges(to *[]models.Range) {
 	}
 }
 
-// ownerOf takes the name of a session in a program apart. The names of devices have no
-// slash there: a second one is the session's.
-func ownerOf(name string) (models.DeviceID, string) {
-	dev, session, _ := strings.Cut(name, "/")
-	return models.DeviceID(dev), session
-}
-
 // copyName is the name of a session in a program. What it is the hash of is the
 // same text as in a cookie.
 func copyName(dev models.DeviceID, session string) string { return string(dev) + "/" + session }
-
-var directions = map[tcnl.Hook]models.Direction{tcnl.Ingress: models.Rx, tcnl.Egress: models.Tx}

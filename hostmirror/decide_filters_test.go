@@ -20,7 +20,7 @@ func some(text string, oneIn uint16, f tcnl.Filter) tcnl.Filter {
 	if text != "" {
 		f.Kind, f.CatchAll, f.Program = tcnl.BPF, false, programFor(text)
 	}
-	f.Actions = actionsOf(taken{oneIn: oneIn}, f.Actions[0].Mirred.Ifindex, tcnl.Cookie(f.Actions[0].Cookie))
+	f.Actions = actionsOf(taken{oneIn: uint32(oneIn)}, f.Actions[0].Mirred.Ifindex, tcnl.Cookie(f.Actions[0].Cookie))
 	return f
 }
 
@@ -159,7 +159,7 @@ func TestRenderFilters(t *testing.T) {
 			if len(tt.have) > 0 {
 				change.Op, change.Before = models.Update, &plain
 			}
-			got, err := render(host, s, kernel{kind: tcnl.MatchAll}, models.ChangeSet{Device: host, Changes: []models.Change{change}})
+			got, err := render(host, s, kernel{method: MethodTC, kind: tcnl.MatchAll}, models.ChangeSet{Device: host, Changes: []models.Change{change}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,8 +173,8 @@ func TestRenderFilters(t *testing.T) {
 // What the kernel lacks is refused with the kernel's words; other sessions are not.
 func TestRenderOnLesserKernels(t *testing.T) {
 	plain := session("sp-a", []string{"m0"}, port("r0", models.Rx))
-	noRules := kernel{kind: tcnl.U32, noRules: "TC classifier not found"}
-	noSample := kernel{kind: tcnl.U32, noSample: "Failed to load TC action module"}
+	noRules := kernel{method: MethodTC, kind: tcnl.U32, noRules: "TC classifier not found"}
+	noSample := kernel{method: MethodTC, kind: tcnl.U32, noSample: "Failed to load TC action module"}
 	tests := []struct {
 		name string
 		with kernel

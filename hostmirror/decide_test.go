@@ -238,8 +238,8 @@ func TestStateWithProgramsBeforeUs(t *testing.T) {
 	}{
 		{"XDP and rx", tcnl.Ingress, func(s *snapshot) { s.links[0].xdp = true }, models.OperUnknown},
 		{"XDP and tx", tcnl.Egress, func(s *snapshot) { s.links[0].xdp = true }, models.OperUp},
-		{"tcx on the hook", tcnl.Egress, func(s *snapshot) { s.tcx = map[point]int{{1, tcnl.Egress}: 1} }, models.OperUnknown},
-		{"tcx on the other hook", tcnl.Ingress, func(s *snapshot) { s.tcx = map[point]int{{1, tcnl.Egress}: 1} }, models.OperUp},
+		{"tcx on the hook", tcnl.Egress, func(s *snapshot) { s.tcx = map[point][]tcxProgram{{1, tcnl.Egress}: {{}}} }, models.OperUnknown},
+		{"tcx on the other hook", tcnl.Ingress, func(s *snapshot) { s.tcx = map[point][]tcxProgram{{1, tcnl.Egress}: {{}}} }, models.OperUp},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -352,7 +352,7 @@ func TestRender(t *testing.T) {
 			s := testHost()
 			s.filters = tt.filters
 			before := slices.Clone(tt.filters)
-			got, err := render(host, s, kernel{kind: tcnl.MatchAll}, models.ChangeSet{Device: host, Changes: tt.changes})
+			got, err := render(host, s, kernel{kind: tcnl.MatchAll, method: MethodTC}, models.ChangeSet{Device: host, Changes: tt.changes})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -420,8 +420,9 @@ func TestRenderRefuses(t *testing.T) {
 		{"filter of two IP versions", nil, create(with(func(s *models.Session) { s.Filter = rules("include src 10.0.0.0/8 dst ::/0") })), drivers.Unsupported, "different IP versions"},
 		{"filter too large", nil, create(with(func(s *models.Session) { s.Filter = tooMany() })), drivers.Unsupported, "instructions"},
 		{"named filter", nil, create(with(func(s *models.Session) { s.FilterName = "x" })), drivers.Unsupported, "no names"},
-		{"truncate", nil, create(with(func(s *models.Session) { s.TruncateTo = 64 })), drivers.Unsupported, "cut"},
-		{"sample", nil, create(with(func(s *models.Session) { s.SampleOneIn = 10001 })), drivers.Unsupported, "up to 10000"},
+		{"truncate", nil, create(with(func(s *models.Session) { s.TruncateTo = 64 })), drivers.Unsupported, "80 is the least"},
+		{"truncate without programs", nil, create(with(func(s *models.Session) { s.TruncateTo = 80 })), drivers.Unsupported, "cut"},
+		{"sample", nil, create(with(func(s *models.Session) { s.SampleOneIn = 10001 })), drivers.Unsupported, "counts to 10000"},
 		{"shutdown", nil, create(with(func(s *models.Session) { s.Shutdown = true })), drivers.Unsupported, "switched off"},
 		{"number", nil, create(with(func(s *models.Session) { s.Number = 1 })), drivers.Unsupported, "no numbers"},
 		{"extra", nil, create(with(func(s *models.Session) { s.Extra = []string{"x"} })), drivers.Unsupported, "cannot make"},
@@ -440,7 +441,7 @@ func TestRenderRefuses(t *testing.T) {
 			if tt.state != nil {
 				tt.state(s)
 			}
-			script, err := render(host, s, kernel{kind: tcnl.MatchAll}, tt.cs)
+			script, err := render(host, s, kernel{kind: tcnl.MatchAll, method: MethodTC}, tt.cs)
 			var e *drivers.Error
 			if !errors.As(err, &e) {
 				t.Fatalf("error %v, want a *drivers.Error; script %q", err, texts(script))

@@ -29,7 +29,7 @@ func (h *Host) checkLoops(before map[*space]*snapshot) error {
 		return index[k]
 	}
 	var all snapshot
-	var added []tcnl.Filter
+	var added []mirrored
 	for _, sp := range h.spaces() {
 		after := sp.m.last()
 		for _, l := range after.links {
@@ -54,8 +54,29 @@ func (h *Host) checkLoops(before map[*space]*snapshot) error {
 			}
 			all.filters = append(all.filters, f)
 			if isNew {
-				added = append(added, f)
+				added = append(added, mirroredBy(f)...)
 			}
+		}
+		was := make(map[mirrored]bool)
+		for i := range before[sp].programs {
+			for _, m := range before[sp].programs[i].ways() {
+				was[m] = true
+			}
+		}
+		for _, p := range clonePrograms(after.programs) {
+			for _, m := range p.ways() {
+				if !was[m] {
+					added = append(added, mirrored{point{indexOf(sp, m.from.index), m.from.hook}, indexOf(sp, m.to)})
+				}
+			}
+			p.at.index = indexOf(sp, p.at.index)
+			for i, ses := range p.set.Sessions {
+				p.set.Sessions[i].Destinations = slices.Clone(ses.Destinations)
+				for j, d := range ses.Destinations {
+					p.set.Sessions[i].Destinations[j].Ifindex = indexOf(sp, d.Ifindex)
+				}
+			}
+			all.programs = append(all.programs, p)
 		}
 	}
 	return all.checkLoops(added)

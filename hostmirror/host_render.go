@@ -241,7 +241,9 @@ func (p part) typed(step transport.Step, enter string) string {
 }
 
 // copies reports whether an operation makes copies of what passes a port.
-func copies(o operation) bool { return o.Verb == addFilter || o.Verb == addCopy }
+func copies(o operation) bool {
+	return o.Verb == addFilter || o.Verb == addCopy || o.Verb == changeCopy
+}
 
 // noteMark begins the comment that says which port the near end of a cable stands for.
 const noteMark = " # "

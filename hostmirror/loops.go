@@ -12,29 +12,46 @@ type point struct {
 	hook  tcnl.Hook
 }
 
+// mirrored is a way that copies take: what passes a point is sent by a device.
+type mirrored struct {
+	from point
+	to   int
+}
+
+// mirroredBy gives the ways that a filter makes.
+func mirroredBy(f tcnl.Filter) []mirrored {
+	var out []mirrored
+	for _, a := range f.Actions {
+		if a.Mirred != nil {
+			out = append(out, mirrored{point{f.Ifindex, f.Hook}, a.Mirred.Ifindex})
+		}
+	}
+	return out
+}
+
 // checkLoops refuses copies among which a frame could come round again, and pairs of
 // ports that are mirrored to each other. The kernel protects from neither: two ports
 // mirrored to each other put duplicates into production, and a copy that passes its
 // own source is copied again until some limit of the kernel ends it.
-func (s *snapshot) checkLoops(added []tcnl.Filter) error {
+func (s *snapshot) checkLoops(added []mirrored) error {
 	next, mirrors := s.ways()
-	for _, f := range added {
-		for _, a := range f.Actions {
-			if a.Mirred == nil {
-				continue
-			}
-			source, _ := s.byIndex(f.Ifindex)
-			target, _ := s.byIndex(a.Mirred.Ifindex)
-			if source.index == target.index {
-				return fmt.Errorf("%s would be mirrored to itself", source.name)
-			}
-			if reaches(mirrors, target.index, source.index) {
-				return fmt.Errorf("%s is mirrored to %s already, straight or through others: mirroring %s to %s as well puts copies into production",
-					target.name, source.name, source.name, target.name)
-			}
-			if reaches(next, point{target.index, tcnl.Egress}, point{f.Ifindex, f.Hook}) {
-				return fmt.Errorf("copies sent by %s come past %s again and would be copied without end", target.name, source.name)
-			}
+	done := make(map[mirrored]bool)
+	for _, m := range added {
+		if done[m] {
+			continue
+		}
+		done[m] = true
+		source, _ := s.byIndex(m.from.index)
+		target, _ := s.byIndex(m.to)
+		if source.index == target.index {
+			return fmt.Errorf("%s would be mirrored to itself", source.name)
+		}
+		if reaches(mirrors, target.index, source.index) {
+			return fmt.Errorf("%s is mirrored to %s already, straight or through others: mirroring %s to %s as well puts copies into production",
+				target.name, source.name, source.name, target.name)
+		}
+		if reaches(next, point{target.index, tcnl.Egress}, m.from) {
+			return fmt.Errorf("copies sent by %s come past %s again and would be copied without end", target.name, source.name)
 		}
 	}
 	return nil
@@ -56,6 +73,18 @@ func (s *snapshot) ways() (next map[point][]point, mirrors map[int][]int) {
 			}
 			way(point{f.Ifindex, f.Hook}, to)
 			mirrors[f.Ifindex] = append(mirrors[f.Ifindex], a.Mirred.Ifindex)
+		}
+	}
+	seen := make(map[mirrored]bool)
+	for i := range s.programs {
+		p := &s.programs[i]
+		for _, m := range p.ways() {
+			if seen[m] {
+				continue
+			}
+			seen[m] = true
+			way(m.from, point{m.to, tcnl.Egress})
+			mirrors[m.from.index] = append(mirrors[m.from.index], m.to)
 		}
 	}
 	// below: what the upper device sends leaves by the lower one, and what the lower

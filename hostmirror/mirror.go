@@ -11,6 +11,7 @@ import (
 
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/transport"
+	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 	"github.com/spanctl/spanctl/models"
 	"github.com/spanctl/spanctl/models/plan"
@@ -23,6 +24,8 @@ type Mirror struct {
 	log         *slog.Logger
 	access      access
 	classifiers classifiers
+	method      Method
+	programs    *bpfcopy.Support // nil = not asked yet
 	names       map[sessionHash]string
 
 	// snap is what Render decides from: the last look, nil once it is out of date.
@@ -55,7 +58,7 @@ func Open(ctx context.Context, o Options) (*Mirror, error) {
 		return nil, err
 	}
 	m := &Mirror{
-		dev: o.Device, log: o.Logger, names: make(map[sessionHash]string),
+		dev: o.Device, log: o.Logger, method: o.Method, names: make(map[sessionHash]string),
 		tap: func(_ context.Context, _ string, do func() error) error { return do() },
 	}
 	if m.log == nil {
@@ -63,7 +66,7 @@ func Open(ctx context.Context, o Options) (*Mirror, error) {
 	}
 	m.learn(o.Known...)
 	var err error
-	if m.access, err = openNetlink(o.Namespace); err != nil {
+	if m.access, err = openNetlink(o); err != nil {
 		return nil, &drivers.Error{Device: o.Device, Phase: drivers.PhaseConnect, Kind: errnoKind(err), Err: err}
 	}
 	prefer := o.Prefer
@@ -98,9 +101,29 @@ func (m *Mirror) learnFrom(cs models.ChangeSet) {
 	}
 }
 
+// kernel is what copies can be made of here.
+func (m *Mirror) kernel() kernel {
+	kind, _ := m.classifiers.best()
+	k := m.classifiers.kernel(kind)
+	k.method, k.support = m.method, m.support
+	if m.programs != nil {
+		k.noPrograms = m.programs.Err
+	}
+	return k
+}
+
+// support tells whether programs can be made here. The kernel is asked once.
+func (m *Mirror) support() bpfcopy.Support {
+	if m.programs == nil {
+		s := m.access.support()
+		m.programs = &s
+	}
+	return *m.programs
+}
+
 // Capabilities are those of a Linux host, without what this kernel lacks.
 func (m *Mirror) Capabilities() models.Capabilities {
-	return capabilitiesOn(m.classifiers.kernel(""))
+	return capabilitiesOn(m.kernel())
 }
 
 // Check gives what is refused of a session on any Linux host. What depends on the
@@ -118,6 +141,13 @@ func (m *Mirror) read(ctx context.Context) (s *snapshot, err error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	for _, p := range s.programs { // which know the names of their sessions
+		for _, ses := range p.set.Sessions {
+			if name, ours := strings.CutPrefix(ses.Name, copyName(m.dev, "")); ours {
+				m.learn(name)
+			}
+		}
 	}
 	return s, nil
 }
@@ -158,11 +188,6 @@ func (m *Mirror) Render(cs models.ChangeSet, _ drivers.RenderOptions) (transport
 			return transport.Script{}, m.failed(drivers.PhaseRender, err)
 		}
 	}
-	kind, ok := m.classifiers.best()
-	if !ok {
-		return transport.Script{}, m.failed(drivers.PhaseRender,
-			fmt.Errorf("%w: the kernel has no classifier for a mirror: %s", drivers.ErrUnsupported, m.classifiers.reasons()))
-	}
 	base := m.snap
 	for _, a := range m.ahead {
 		if reflect.DeepEqual(a.changes, cs) {
@@ -170,7 +195,7 @@ func (m *Mirror) Render(cs models.ChangeSet, _ drivers.RenderOptions) (transport
 		}
 		base = a.after
 	}
-	script, after, err := renderOn(m.dev, base, m.classifiers.kernel(kind), cs)
+	script, after, err := renderOn(m.dev, base, m.kernel(), cs)
 	if err == nil {
 		m.ahead = append(m.ahead, ahead{cs, script, after})
 	}

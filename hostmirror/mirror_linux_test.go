@@ -163,7 +163,7 @@ func TestTextIsTruth(t *testing.T) {
 		})
 		typed, typedGone := make(func(b *bed, m *Mirror, cp drivers.Checkpoint) {
 			// The shell of busybox would take its own tc, which can less.
-			tc := fmt.Sprintf("tc() { %s \"$@\"; }\n", program(t, "tc"))
+			tc := fmt.Sprintf("tc() { %s \"$@\"; }\n", pathOf(t, "tc"))
 			if out, err := b.host.Command("sh", "-ec", tc+strings.Join(texts(cp.Script), "\n")); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
@@ -177,7 +177,7 @@ func TestTextIsTruth(t *testing.T) {
 	})
 }
 
-func program(t *testing.T, name string) string {
+func pathOf(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {

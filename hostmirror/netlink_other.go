@@ -9,7 +9,7 @@ import (
 	"github.com/spanctl/spanctl/drivers"
 )
 
-func openNetlink(string) (access, error) {
+func openNetlink(Options) (access, error) {
 	return nil, fmt.Errorf("mirroring on this host needs Linux: %w", drivers.ErrUnsupported)
 }
 

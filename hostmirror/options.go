@@ -23,6 +23,11 @@ type Options struct {
 	// Prefer lists the classifiers that may be used, best first; empty is
 	// tcnl.Kinds. Those that the kernel lacks are passed over.
 	Prefer []string
+	// Method says whether copies are made by filters or by programs.
+	Method Method
+	// Pins is the folder that keeps programs, in a BPF file system; "" is
+	// bpfcopy.DefaultPins.
+	Pins string
 	// Logger gets a line for each command at level Debug; nil discards them.
 	Logger *slog.Logger
 }
@@ -44,6 +49,9 @@ func (o Options) Validate() error {
 			return fmt.Errorf("hostmirror: classifier %q is not one of %v", k, tcnl.Kinds())
 		}
 	}
+	if !slices.Contains(Methods(), o.Method) {
+		return fmt.Errorf("hostmirror: method %q is not one of %v", o.Method, Methods())
+	}
 	return nil
 }
 
@@ -55,7 +63,7 @@ type Counter struct {
 	Destination string           // names with spaces between; "" once the interface is gone
 	Method      string           // as CopyReport.Method
 	Reason      string           // as CopyReport.Reason
-	// Packets and Bytes were offered to the destination, Lost of the packets were not
+	// Packets and Bytes (0 of programs, which do not count them) were offered to the destination, Lost of the packets were not
 	// taken by it: it was down, gone or full, or its MTU too small. See tcnl.Stats
 	// for what segmentation offload does to them.
 	Packets, Bytes, Lost uint64

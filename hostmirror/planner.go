@@ -3,12 +3,13 @@ package hostmirror
 import (
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/transport"
+	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 	"github.com/spanctl/spanctl/models"
 )
 
 // Planner plans for a Linux host that is out of reach. What it renders is meant for
-// people: it is right for a host that has cls_matchall, cls_bpf and act_gact, on whose
+// people: it is right for a host that has cls_matchall, cls_bpf, act_gact and tcx, on whose
 // ports nobody else has filters, and whose sessions are as the changes say. The script
 // for a host comes from its [Mirror], which looks.
 type Planner struct{}
@@ -45,31 +46,54 @@ func supposed(cs models.ChangeSet) *snapshot {
 			if ses == nil {
 				continue
 			}
+			which := takenOf(*ses)
+			byProgram := kernel{}.lacks(which) != ""
+			program, _ := compileRules(which.rules) // what it refuses is left to programs
 			for _, k := range keysOf(*ses) {
 				source, target := indexOf(k.source), indexOf(k.target)
 				if ses != c.Before || source == target {
+					continue
+				}
+				if byProgram {
+					s.suppose(cs.Device, *ses, point{source, k.hook}, bpfcopy.Device{Name: k.target, Ifindex: target})
 					continue
 				}
 				if !s.hasQdisc(source, "clsact") {
 					s.qdiscs = append(s.qdiscs, tcnl.Qdisc{Ifindex: source, Kind: "clsact"})
 				}
 				cookie := mark{session: hashOf(cs.Device, ses.Name), hook: k.hook}.cookie()
-				which, err := takenOf(*ses)
-				kind, _ := kernel{kind: tcnl.MatchAll}.kindFor(which)
-				if err != nil {
-					continue // it cannot have been made
-				}
+				kind := kernel{kind: tcnl.MatchAll}.kindFor(which)
 				s.filters = append(s.filters, tcnl.Filter{
 					ID: tcnl.ID{
 						Ifindex: source, Hook: k.hook, Priority: firstPriorityOf(k.hook) + uint16(len(s.on(source, k.hook))),
 						Protocol: tcnl.ProtocolAll, Kind: kind, Handle: 1,
 					},
-					CatchAll: len(which.program) == 0,
-					Program:  which.program,
+					CatchAll: len(program) == 0,
+					Program:  program,
 					Actions:  actionsOf(which, target, cookie),
 				})
 			}
 		}
 	}
 	return s
+}
+
+// suppose puts a copy into a program.
+func (s *snapshot) suppose(dev models.DeviceID, ses models.Session, at point, to bpfcopy.Device) {
+	name := copyName(dev, ses.Name)
+	p := s.programAt(at)
+	if p == nil {
+		source, _ := s.byIndex(at.index)
+		s.programs = append(s.programs, program{at: at, port: source.name, method: bpfcopy.MethodTCX})
+		p = &s.programs[len(s.programs)-1]
+	}
+	n := p.index(name)
+	if n < 0 {
+		n = len(p.set.Sessions)
+		p.set.Sessions = append(p.set.Sessions, bpfcopy.Session{
+			Name: name, Filter: ses.Filter, SampleOneIn: ses.SampleOneIn, TruncateTo: ses.TruncateTo,
+		})
+		p.hashes = append(p.hashes, nameHash(name))
+	}
+	p.set.Sessions[n].Destinations = append(p.set.Sessions[n].Destinations, to)
 }

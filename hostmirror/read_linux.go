@@ -40,7 +40,12 @@ func (n *netlinkAccess) read(ctx context.Context) (*snapshot, error) {
 			s.filters = append(s.filters, filters...)
 		}
 	}
-	n.readTCX(ctx, s)
+	if err := n.readPrograms(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := n.readTCX(ctx, s); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"syscall"
 
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/transport"
+	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 	"github.com/spanctl/spanctl/models"
 )
@@ -27,25 +30,46 @@ func firstPriorityOf(h tcnl.Hook) uint16 {
 	return firstPriority
 }
 
-// kernel is what a kernel has for the filters that are made.
+// kernel is what a kernel has for the copies that are made, and what may be used of it.
 type kernel struct {
 	kind     string // classifier that takes every frame
+	noKind   string // why there is none
 	noRules  string // why there is no classifier for rules; "" where there is one
 	noSample string // why there is no sampling; "" where there is
+	method   Method
+	// support tells whether programs can be made. It is called when one is needed; nil
+	// stands for a kernel that has all.
+	support func() bpfcopy.Support
+	// noPrograms is why programs cannot be made, nil where they can or nobody asked.
+	noPrograms error
+}
+
+// lacks says why filters cannot copy what is to be copied, "" where they can.
+func (k kernel) lacks(t taken) string {
+	switch {
+	case k.noKind != "":
+		return "the kernel has no classifier for a mirror: " + k.noKind
+	case t.truncate != 0:
+		return "copies are cut, which filters do not do"
+	case t.oneIn > 1 && k.noSample != "":
+		return "sampling by a filter needs the kernel's action gact: " + k.noSample
+	case t.oneIn > maxSample:
+		return fmt.Sprintf("one frame in %d is sampled, and the action gact counts to %d", t.oneIn, maxSample)
+	case len(t.rules) > 0 && k.noRules != "":
+		return "rules in a filter need the kernel's classifier bpf: " + k.noRules
+	}
+	if _, err := compileRules(t.rules); err != nil {
+		return strings.TrimPrefix(err.Error(), drivers.ErrUnsupported.Error()+": ")
+	}
+	return ""
 }
 
 // kindFor gives the classifier for the frames that are to be copied.
-func (k kernel) kindFor(t taken) (string, error) {
-	if t.oneIn > 1 && k.noSample != "" {
-		return "", fmt.Errorf("%w: sampling needs the kernel's action gact: %s", drivers.ErrUnsupported, k.noSample)
+func (k kernel) kindFor(t taken) string {
+	if len(t.rules) > 0 {
+		return tcnl.BPF
 	}
-	if len(t.program) == 0 {
-		return k.kind, nil
-	}
-	if k.noRules != "" {
-		return "", fmt.Errorf("%w: filters need the kernel's classifier bpf: %s", drivers.ErrUnsupported, k.noRules)
-	}
-	return tcnl.BPF, nil
+	return k.kind
 }
 
 // renderer works out the steps for a change set on a snapshot, which it keeps up to
@@ -55,7 +79,9 @@ type renderer struct {
 	snap  snapshot
 	with  kernel // what new filters can be made of
 	steps []transport.Step
-	added []tcnl.Filter
+	added []mirrored
+	// touched are the programs that the steps change.
+	touched map[point]bool
 }
 
 // render gives the script for cs. The first thing that cannot be done is an error;
@@ -67,9 +93,10 @@ func render(dev models.DeviceID, snap *snapshot, with kernel, cs models.ChangeSe
 
 // renderOn is render that gives, too, what the kernel will hold then.
 func renderOn(dev models.DeviceID, snap *snapshot, with kernel, cs models.ChangeSet) (transport.Script, *snapshot, error) {
-	r := &renderer{dev: dev, snap: *snap, with: with}
+	r := &renderer{dev: dev, snap: *snap, with: with, touched: make(map[point]bool)}
 	r.snap.filters = slices.Clone(snap.filters)
 	r.snap.qdiscs = slices.Clone(snap.qdiscs)
+	r.snap.programs = clonePrograms(snap.programs)
 	for _, c := range cs.Changes {
 		if err := r.change(c); err != nil {
 			name := ""
@@ -82,6 +109,9 @@ func renderOn(dev models.DeviceID, snap *snapshot, with kernel, cs models.Change
 	if err := r.snap.checkLoops(r.added); err != nil {
 		return transport.Script{}, nil, &drivers.Error{Device: dev, Phase: drivers.PhaseRender, Kind: transport.Rejected, Err: err}
 	}
+	if err := r.checkPrograms(); err != nil {
+		return transport.Script{}, nil, &drivers.Error{Device: dev, Phase: drivers.PhaseRender, Kind: kindOf(err), Err: err}
+	}
 	// Each script adds the qdiscs that it needs, in case those before it fail.
 	r.snap.qdiscs = snap.qdiscs
 	return transport.Script{Encoding: transport.TC, Steps: r.steps}, &r.snap, nil
@@ -90,6 +120,9 @@ func renderOn(dev models.DeviceID, snap *snapshot, with kernel, cs models.Change
 func kindOf(err error) transport.Kind {
 	if errors.Is(err, drivers.ErrUnsupported) {
 		return drivers.Unsupported
+	}
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
+		return transport.Auth
 	}
 	return transport.Rejected
 }
@@ -102,7 +135,7 @@ func (r *renderer) change(c models.Change) error {
 	if _, foreign := cutForeign(ses.Name); foreign {
 		return errors.New("is a mirror that spanctl did not make; it is never changed")
 	}
-	have := r.snap.ours(hashOf(r.dev, ses.Name))
+	have := r.snap.portions(hashOf(r.dev, ses.Name))
 	switch c.Op {
 	case models.Create:
 		if len(have) > 0 {
@@ -112,8 +145,10 @@ func (r *renderer) change(c models.Change) error {
 	case models.Update:
 		return r.toward(*c.After, have)
 	case models.Delete:
-		for _, f := range have {
-			r.remove(ses.Name, f)
+		for _, p := range have {
+			if err := r.remove(ses.Name, p); err != nil {
+				return err
+			}
 		}
 		return nil
 	default:
@@ -121,81 +156,42 @@ func (r *renderer) change(c models.Change) error {
 	}
 }
 
-// toward adds what ses lacks and then removes what it has too much, so that copies
-// which stay are never interrupted.
-func (r *renderer) toward(ses models.Session, have []tcnl.Filter) error {
-	if texts := check(ses); len(texts) > 0 {
-		return fmt.Errorf("%w: %s", drivers.ErrUnsupported, texts[0])
-	}
-	if err := r.checkPorts(ses); err != nil {
-		return err
-	}
-	which, err := takenOf(ses)
-	if err != nil {
-		return err
-	}
-	good := make(map[copyKey]bool)
-	var surplus []tcnl.Filter
-	wanted := keysOf(ses)
-	for _, f := range have {
-		k := r.snap.key(f)
-		if slices.Contains(wanted, k) && !good[k] && takenBy(f).equal(which) && len(r.snap.faults(f)) == 0 {
-			good[k] = true
-			continue
-		}
-		surplus = append(surplus, f)
-	}
-	for _, k := range wanted {
-		if !good[k] {
-			if err := r.add(ses.Name, k, which); err != nil {
-				return err
-			}
-		}
-	}
-	for _, f := range surplus {
-		r.remove(ses.Name, f)
-	}
-	return nil
-}
-
 func (r *renderer) step(session string, o operation) {
 	r.steps = append(r.steps, transport.Step{Phase: transport.Edit, Text: o.String(), Session: session})
 }
 
 func (r *renderer) add(session string, k copyKey, which taken) error {
-	kind, err := r.with.kindFor(which)
+	program, err := compileRules(which.rules)
 	if err != nil {
 		return err
 	}
+	kind := r.with.kindFor(which)
 	source, _ := r.snap.byName(k.source) // checkPorts has found both
 	target, _ := r.snap.byName(k.target)
 	if err := r.qdisc(session, source, k.hook); err != nil {
 		return err
 	}
-	priority, err := r.freePriority(source, k.hook)
-	if err != nil {
-		return err
-	}
+	priority := r.freePriorities(source, k.hook)[0] // choose has counted them
 	cookie := mark{session: hashOf(r.dev, session), hook: k.hook}.cookie()
 	r.step(session, operation{
 		Verb: addFilter, Dev: k.source, Hook: k.hook, Priority: priority, Protocol: tcnl.ProtocolAll,
-		Kind: kind, Target: k.target, Cookie: cookie, Program: which.program, OneIn: sampleOf(which),
+		Kind: kind, Target: k.target, Cookie: cookie, Program: program, OneIn: sampleOf(which),
 	})
 	f := tcnl.Filter{
 		ID:       tcnl.ID{Ifindex: source.index, Hook: k.hook, Priority: priority, Protocol: tcnl.ProtocolAll, Kind: kind},
-		CatchAll: len(which.program) == 0,
-		Program:  which.program,
+		CatchAll: len(program) == 0,
+		Program:  program,
 		Actions:  actionsOf(which, target.index, cookie),
 	}
 	r.snap.filters = append(r.snap.filters, f)
-	r.added = append(r.added, f)
+	r.added = append(r.added, mirroredBy(f)...)
 	return nil
 }
 
 // sampleOf gives the OneIn of an operation: 0 stands for every frame there.
 func sampleOf(t taken) uint16 {
 	if t.oneIn > 1 {
-		return t.oneIn
+		return uint16(t.oneIn)
 	}
 	return 0
 }
@@ -206,7 +202,7 @@ func actionsOf(t taken, target int, cookie tcnl.Cookie) []tcnl.Action {
 	if t.oneIn > 1 {
 		out = append(out, tcnl.Action{
 			Kind: "gact", Verdict: tcnl.Continue, Cookie: cookie[:],
-			Chance: &tcnl.Chance{Type: tcnl.Determ, OneIn: t.oneIn, Verdict: tcnl.Pipe},
+			Chance: &tcnl.Chance{Type: tcnl.Determ, OneIn: uint16(t.oneIn), Verdict: tcnl.Pipe},
 		})
 	}
 	return append(out, tcnl.Action{
@@ -232,23 +228,27 @@ func (r *renderer) qdisc(session string, source link, hook tcnl.Hook) error {
 	return nil
 }
 
-// freePriority gives the lowest of our priorities that nobody has on the hook.
-func (r *renderer) freePriority(source link, hook tcnl.Hook) (uint16, error) {
+// freePriorities gives those of our priorities that nobody has on the hook, lowest first.
+func (r *renderer) freePriorities(source link, hook tcnl.Hook) []uint16 {
 	used := make(map[uint16]bool)
 	for _, f := range r.snap.on(source.index, hook) {
 		used[f.Priority] = true
 	}
+	var out []uint16
 	first := firstPriorityOf(hook)
 	for p := first; p < first+filtersPerHook; p++ {
 		if !used[p] {
-			return p, nil
+			out = append(out, p)
 		}
 	}
-	return 0, fmt.Errorf("%w: %s %s has no free filter priority from %d to %d: at most %d mirrors of one port and direction",
-		drivers.ErrUnsupported, source.name, hook, first, first+filtersPerHook-1, maxOfOnePortHas)
+	return out
 }
 
-func (r *renderer) remove(session string, f tcnl.Filter) {
+func (r *renderer) remove(session string, p portion) error {
+	if p.share != nil {
+		return r.removeCopy(session, p)
+	}
+	f := p.filter
 	m, _ := markOf(f)
 	source, _ := r.snap.byIndex(f.Ifindex)
 	r.step(session, operation{
@@ -256,6 +256,7 @@ func (r *renderer) remove(session string, f tcnl.Filter) {
 		Kind: f.Kind, Handle: f.Handle, Cookie: m.cookie(),
 	})
 	r.snap.filters = slices.DeleteFunc(r.snap.filters, func(g tcnl.Filter) bool { return g.ID == f.ID })
+	return nil
 }
 
 // checkPorts refuses ports that are not there, and ports that cannot be what they

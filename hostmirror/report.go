@@ -18,8 +18,9 @@ type Report struct {
 	// Filters are the classifiers of tc that a copy can be made with, best first.
 	// They need CAP_NET_ADMIN.
 	Filters []Ability `json:"filters"`
-	// Programs are the ways to attach BPF programs, tcx and cls_bpf, best first. What
-	// was not asked of the kernel, as no copy needs it, is Unknown.
+	// Programs are the ways to attach BPF programs, tcx and cls_bpf, best first; none
+	// where programs may not be used. What was not asked of the kernel, as no copy needs
+	// it, is Unknown.
 	Programs []Ability `json:"programs"`
 	// Missing are the capabilities that this process lacks for programs; CAP_NET_ADMIN
 	// is needed for filters, too.
@@ -70,6 +71,9 @@ func (m *Mirror) Report(ctx context.Context) (Report, error) {
 	}
 	r := Report{Device: m.dev, Hostname: snap.hostname, Kernel: snap.release}
 	r.Filters = m.classifiers.abilities()
+	if m.method != MethodTC {
+		r.Programs = m.attachments(snap)
+	}
 	r.Missing, _ = bpfcopy.Missing() // none is known to be lacking where nobody tells
 	status := make(map[string]models.Status)
 	for _, s := range snap.ourSessions(m.dev, m.names) {
@@ -84,6 +88,33 @@ func (m *Mirror) Report(ctx context.Context) (Report, error) {
 	}
 	slices.SortStableFunc(r.Copies, func(a, b CopyReport) int { return strings.Compare(a.Session, b.Session) })
 	return r, nil
+}
+
+// attachments tells what is known of the ways to attach programs. The kernel is asked
+// only where programs are in use: the question itself loads one.
+func (m *Mirror) attachments(s *snapshot) []Ability {
+	tcx, filter := Ability{Name: "tcx"}, Ability{Name: "cls_bpf"}
+	if m.programs == nil && len(s.programs) > 0 {
+		m.support()
+	}
+	switch known := m.programs; {
+	case known == nil:
+		tcx.Why, filter.Why = "not asked: no copy is made by a program", "not asked: no copy is made by a program"
+	case known.Err != nil:
+		tcx.Has, filter.Has = Absent, Absent
+		tcx.Why, filter.Why = known.Err.Error(), known.Err.Error()
+	default:
+		tcx.Has, filter.Has = Present, Present
+		if !known.TCX {
+			tcx.Has, tcx.Why = Absent, "it came with Linux 6.6"
+		}
+		for _, w := range m.classifiers.why {
+			if text, ok := strings.CutPrefix(w, "bpf: "); ok {
+				filter.Has, filter.Why = Absent, text
+			}
+		}
+	}
+	return []Ability{tcx, filter}
 }
 
 func destinations(c Counter) []string {

@@ -4,8 +4,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
-	"github.com/spanctl/spanctl/models"
 )
 
 // snapshot is what the kernel held at one moment, as far as mirroring is concerned.
@@ -14,8 +14,19 @@ type snapshot struct {
 	hostname, release string
 	links             []link
 	qdiscs            []tcnl.Qdisc
-	filters           []tcnl.Filter // of all devices and both hooks; u32 tables are in
-	tcx               map[point]int // programs that run before our filters; nil = not known
+	filters           []tcnl.Filter          // of all devices and both hooks; u32 tables are in
+	tcx               map[point][]tcxProgram // of hooks that have some, in the order in which they run; nil = not known
+	programs          []program
+	// hidden is why programs of ours cannot be looked for, "" where they can.
+	hidden string
+	// attach is how programs will be attached that are planned on this snapshot.
+	attach bpfcopy.Method
+}
+
+// tcxProgram is a program that runs before all filters.
+type tcxProgram struct {
+	name string // "" when not known
+	ours bool
 }
 
 // link is a network device.
@@ -174,27 +185,6 @@ func (s *snapshot) faults(f tcnl.Filter) []string {
 		bad("has lost its destination")
 	}
 	return out
-}
-
-// taken says which of the frames that pass are copied.
-type taken struct {
-	program []tcnl.Instruction // nil = all
-	oneIn   uint16             // 1 = each of them
-}
-
-func (t taken) equal(u taken) bool { return t.oneIn == u.oneIn && slices.Equal(t.program, u.program) }
-
-func takenBy(f tcnl.Filter) taken {
-	t := taken{program: f.Program, oneIn: 1}
-	if c := f.Actions[0].Chance; c != nil {
-		t.oneIn = c.OneIn
-	}
-	return t
-}
-
-func takenOf(ses models.Session) (taken, error) {
-	program, err := compileRules(ses.Filter)
-	return taken{program: program, oneIn: uint16(max(ses.SampleOneIn, 1))}, err // check has refused what is larger
 }
 
 // key gives the copy that a filter makes. Names are "" where the device is gone.

@@ -22,65 +22,65 @@ func (s *snapshot) state(dev models.DeviceID, names map[sessionHash]string) mode
 }
 
 func (s *snapshot) ourSessions(dev models.DeviceID, names map[sessionHash]string) []models.Session {
-	var order []sessionHash
-	for _, f := range s.filters {
-		if m, ok := markOf(f); ok && m.hook == f.Hook && !slices.Contains(order, m.session) {
-			order = append(order, m.session)
-		}
-	}
 	var out []models.Session
-	for _, h := range order {
+	for _, h := range s.hashesOf() {
 		name, ok := names[h]
 		if !ok {
 			name = h.name()
 		}
-		out = append(out, s.session(dev, name, s.ours(h)))
+		out = append(out, s.session(dev, name, s.portions(h)))
 	}
 	slices.SortFunc(out, func(a, b models.Session) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 
-// session puts a session together from its filters. What the model cannot say, a
-// copy that is missing or a filter that was changed, becomes a line of Extra.
-func (s *snapshot) session(dev models.DeviceID, name string, filters []tcnl.Filter) models.Session {
+// session puts a session together from its portions. What the model cannot say, a copy
+// that is missing or a filter that was changed, becomes a line of Extra.
+func (s *snapshot) session(dev models.DeviceID, name string, portions []portion) models.Session {
 	out := models.Session{Device: dev, Name: name, Role: models.RoleLocal, Destination: models.Destination{Kind: models.DestinationPort}}
+	extra := func(format string, args ...any) { out.Extra = append(out.Extra, fmt.Sprintf(format, args...)) }
 	made := make(map[copyKey]int)
-	all := takenBy(filters[0])
-	out.Filter, _ = rulesOf(all.program) // a program that is not ours is among the faults
+	first := portions[0]
+	all := first.which
+	out.Filter, out.TruncateTo = all.rules, all.truncate
 	if all.oneIn > 1 {
-		out.SampleOneIn = uint32(all.oneIn)
+		out.SampleOneIn = all.oneIn
 	}
-	for _, f := range filters {
-		k := s.key(f)
-		if !takenBy(f).equal(all) {
-			out.Extra = append(out.Extra, fmt.Sprintf("%s %s pref %d: takes other frames than %s",
-				k.source, k.hook, f.Priority, s.whereIs(filters[0])))
+	for _, p := range portions {
+		switch {
+		case p.which.truncate != all.truncate:
+			extra("%s: cuts copies in another way than %s", p.name(), first.name())
+		case !p.which.equal(all) && !p.which.strange:
+			extra("%s: takes other frames than %s", p.name(), first.name())
 		}
-		made[k]++
-		out.Sources = append(out.Sources, models.Source{Kind: models.SourcePort, Name: k.source, Direction: directionOf(k.hook)})
-		if k.target != "" {
-			out.Destination.Ports = append(out.Destination.Ports, k.target)
+		if p.share != nil && strings.HasPrefix(name, unknownPrefix) { // of another device's name
+			extra("%s: session %s", p.name(), p.share.session.Name)
 		}
-		for _, fault := range s.faults(f) {
-			out.Extra = append(out.Extra, fmt.Sprintf("%s %s pref %d: %s", k.source, k.hook, f.Priority, fault))
+		for _, fault := range p.faults {
+			extra("%s: %s", p.name(), fault)
+		}
+		if p.elsewhere() {
+			continue
+		}
+		out.Sources = append(out.Sources, models.Source{Kind: models.SourcePort, Name: p.source, Direction: directionOf(p.at.hook)})
+		for _, to := range p.targets {
+			made[copyKey{p.source, p.at.hook, to}]++
+			if to != "" {
+				out.Destination.Ports = append(out.Destination.Ports, to)
+			}
 		}
 	}
 	out = out.Normalize()
 	for _, k := range keysOf(out) {
 		switch n := made[k]; {
 		case n == 0:
-			out.Extra = append(out.Extra, fmt.Sprintf("%s %s: not copied to %s", k.source, k.hook, k.target))
+			extra("%s %s: not copied to %s", k.source, k.hook, k.target)
 		case n > 1:
-			out.Extra = append(out.Extra, fmt.Sprintf("%s %s: copied %d times to %s", k.source, k.hook, n, k.target))
+			extra("%s %s: copied %d times to %s", k.source, k.hook, n, k.target)
 		}
 	}
-	out.Status = s.status(out, filters)
+	out.Status = s.status(out, portions)
 	return out
-}
-
-func (s *snapshot) whereIs(f tcnl.Filter) string {
-	k := s.key(f)
-	return fmt.Sprintf("%s %s pref %d", k.source, k.hook, f.Priority)
 }
 
 // keysOf gives the copies that a session consists of, in its order of sources and
@@ -119,10 +119,13 @@ func directionOf(h tcnl.Hook) models.Direction {
 
 // status says whether copies can arrive: every destination runs, and nothing decides
 // over frames before we see them.
-func (s *snapshot) status(ses models.Session, filters []tcnl.Filter) models.Status {
-	for _, f := range filters {
-		if s.key(f).target == "" {
+func (s *snapshot) status(ses models.Session, portions []portion) models.Status {
+	for _, p := range portions {
+		if slices.Contains(p.targets, "") {
 			return models.Status{State: models.OperDown, Reason: "a destination is gone"}
+		}
+		if p.elsewhere() {
+			return models.Status{State: models.OperDown, Reason: fmt.Sprintf("source %s is gone", p.source)}
 		}
 	}
 	for _, name := range ses.Destination.Ports {
@@ -130,21 +133,9 @@ func (s *snapshot) status(ses models.Session, filters []tcnl.Filter) models.Stat
 			return models.Status{State: models.OperDown, Reason: fmt.Sprintf("destination %s is down", name)}
 		}
 	}
-	for _, f := range filters {
-		if l, _ := s.byIndex(f.Ifindex); l.xdp && f.Hook == tcnl.Ingress {
-			return models.Status{State: models.OperUnknown, Reason: fmt.Sprintf(
-				"an XDP program on %s sees frames before they can be copied, and may take them away", l.name)}
-		}
-		if s.tcx[point{f.Ifindex, f.Hook}] > 0 {
-			return models.Status{State: models.OperUnknown, Reason: fmt.Sprintf(
-				"a tcx program on %s %s runs before our filter, and may take frames away", s.key(f).source, f.Hook)}
-		}
-		for _, other := range s.on(f.Ifindex, f.Hook) {
-			if other.Priority < f.Priority && decides(other) {
-				k := s.key(f)
-				return models.Status{State: models.OperUnknown, Reason: fmt.Sprintf(
-					"%s filter pref %d on %s %s decides over frames before they can be copied", other.Kind, other.Priority, k.source, k.hook)}
-			}
+	for _, p := range portions {
+		if why := s.blind(p); why != "" {
+			return models.Status{State: models.OperUnknown, Reason: why}
 		}
 	}
 	return models.Status{State: models.OperUp}
@@ -250,22 +241,30 @@ func (s *snapshot) ports() map[string]models.Port {
 func isLAG(kind string) bool { return kind == "bond" || kind == "team" }
 
 // counters gives the counters of our sessions' copies, in the order of the kernel.
+// Programs count the copies of a port to all destinations together.
 func (s *snapshot) counters(names map[sessionHash]string) []Counter {
 	var out []Counter
-	for _, f := range s.filters {
-		m, ok := markOf(f)
-		if !ok || m.hook != f.Hook {
-			continue
-		}
-		name, ok := names[m.session]
+	for _, h := range s.hashesOf() {
+		name, ok := names[h]
 		if !ok {
-			name = m.session.name()
+			name = h.name()
 		}
-		k, stats := s.key(f), f.Actions[len(f.Actions)-1].Stats // what sampling lets through
-		out = append(out, Counter{
-			Session: name, Source: k.source, Direction: directionOf(k.hook), Destination: k.target, Method: "tc " + f.Kind,
-			Packets: stats.Packets, Bytes: stats.Bytes, Lost: uint64(stats.Overlimits),
-		})
+		for _, p := range s.portions(h) {
+			if p.elsewhere() {
+				continue
+			}
+			c := Counter{Session: name, Source: p.source, Direction: directionOf(p.at.hook), Destination: strings.Join(p.targets, " ")}
+			if p.share != nil {
+				n := p.share.counter
+				c.Method, c.Reason = attachName(p.share.program.method), p.share.session.Reason
+				c.Packets, c.Lost = n.Copied+n.Failed, n.Failed
+			} else {
+				stats := p.filter.Actions[len(p.filter.Actions)-1].Stats // what sampling lets through
+				c.Method = "tc " + p.filter.Kind
+				c.Packets, c.Bytes, c.Lost = stats.Packets, stats.Bytes, uint64(stats.Overlimits)
+			}
+			out = append(out, c)
+		}
 	}
 	return out
 }

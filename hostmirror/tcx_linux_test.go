@@ -31,23 +31,7 @@ func TestStrangersTCXProgramIsTold(t *testing.T) {
 		t.Errorf("before: %+v, want up", s)
 	}
 
-	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Type: ebpf.SchedCLS, Name: "stranger", License: "GPL",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}, // TCX_PASS
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer program.Close()
-	var attached bpf.Link
-	err = b.host.Do(func() (err error) {
-		attached, err = bpf.AttachTCX(bpf.TCXOptions{Interface: b.host.Index("r0"), Program: program, Attach: ebpf.AttachTCXIngress})
-		return err
-	})
-	require.Need(t, "tcx", !errors.Is(err, ebpf.ErrNotSupported), fmt.Sprint(err))
-	if err != nil {
-		t.Fatal(err)
-	}
+	attached := b.strangersTCX("r0")
 	sensor := b.sensor.Capture("c0")
 	b.flow("hidden", 20)
 	b.expect(sensor, "hidden", want{})
@@ -60,4 +44,30 @@ func TestStrangersTCXProgramIsTold(t *testing.T) {
 	if s := status(); s.State != models.OperUp {
 		t.Errorf("afterwards: %+v, want up", s)
 	}
+}
+
+// strangersTCX attaches somebody's program to what a port receives. It accepts frames,
+// which ends everything behind it.
+func (b *bed) strangersTCX(dev string) bpf.Link {
+	t := b.t
+	t.Helper()
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.SchedCLS, Name: "stranger", License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}, // TCX_PASS
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	var attached bpf.Link
+	err = b.host.Do(func() (err error) {
+		attached, err = bpf.AttachTCX(bpf.TCXOptions{Interface: b.host.Index(dev), Program: program, Attach: ebpf.AttachTCXIngress})
+		return err
+	})
+	require.Need(t, "tcx", !errors.Is(err, ebpf.ErrNotSupported), fmt.Sprint(err))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = attached.Close() })
+	return attached
 }

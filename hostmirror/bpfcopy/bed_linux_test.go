@@ -10,7 +10,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/spanctl/spanctl/hostmirror/internal/kerneltest"
 	"github.com/spanctl/spanctl/internal/require"
@@ -47,23 +46,8 @@ func newBed(t testing.TB) *bed {
 		}
 	}
 	b.host.Settle("r0", "r1", "m0", "m1", "br0")
-	b.pins = bpffs(t)
+	b.pins = kerneltest.Pins(t)
 	return b
-}
-
-// bpffs mounts a BPF file system of its own for a test.
-func bpffs(t testing.TB) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
-		t.Fatalf("mount a BPF file system: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	return filepath.Join(dir, "spanctl")
 }
 
 // eachMethod runs a test for every way to attach that the kernel has.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"time"
 
@@ -18,9 +19,9 @@ import (
 const lockPoll = 5 * time.Millisecond
 
 // Change makes of what a port copies in a direction what f makes of it, in one step, as
-// Apply does; no other process that uses Change does anything in between. f is given
-// what is there now, without destinations that are gone or other interfaces by now, and
-// without sessions that have none left.
+// Apply does; no other process that uses Change does anything in between. Sessions that
+// f leaves as they are lose destinations that are gone or other interfaces by now, and
+// go when they have none left. f may change what it is given.
 func (h *Host) Change(ctx context.Context, port Device, d models.Direction, f func(Set) (Set, error)) error {
 	r, err := roleOf(d)
 	if err != nil {
@@ -36,34 +37,47 @@ func (h *Host) Change(ctx context.Context, port Device, d models.Direction, f fu
 		return err
 	}
 	have.close()
-	var now Set
-	if have.attached() && len(have.problems) == 0 {
-		now = h.alive(have.config.Set)
+	works := have.attached() && len(have.problems) == 0
+	if !works {
+		have.config = config{}
 	}
-	set, err := f(now)
+	was := have.config.Set
+	set, err := f(Set{Sessions: slices.Clone(was.Sessions), Guard: slices.Clone(was.Guard)})
 	if err != nil {
 		return err
+	}
+	set = h.alive(set, was)
+	if works && have.config.Port == port && reflect.DeepEqual(set, was) {
+		return nil
 	}
 	return h.Apply(ctx, port, d, set)
 }
 
-// alive gives a set without destinations that could be strangers.
-func (h *Host) alive(set Set) Set {
-	out := Set{Guard: slices.Clone(set.Guard)}
+// alive gives set where sessions that are as they were have no destinations that could
+// be strangers.
+func (h *Host) alive(set, was Set) Set {
+	before := make(map[string]Session)
+	for _, s := range was.Sessions {
+		before[s.Name] = s
+	}
 	checked := make(map[Device]bool)
 	gone := func(d Device) bool {
-		ok, done := checked[d]
+		bad, done := checked[d]
 		if !done {
-			ok = h.ethernet(d) == nil
-			checked[d] = ok
+			bad = h.ethernet(d) != nil
+			checked[d] = bad
 		}
-		return !ok
+		return bad
 	}
+	out := Set{Guard: set.Guard}
 	for _, s := range set.Sessions {
-		s.Destinations = slices.DeleteFunc(slices.Clone(s.Destinations), gone)
-		if len(s.Destinations) > 0 {
-			out.Sessions = append(out.Sessions, s)
+		if reflect.DeepEqual(s, before[s.Name]) && slices.ContainsFunc(s.Destinations, gone) {
+			s.Destinations = slices.DeleteFunc(slices.Clone(s.Destinations), gone)
+			if len(s.Destinations) == 0 {
+				continue
+			}
 		}
+		out.Sessions = append(out.Sessions, s)
 	}
 	return out
 }

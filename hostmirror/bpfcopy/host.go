@@ -129,7 +129,11 @@ func (r role) direction() models.Direction {
 }
 
 // filterName is the name of our filters; the hook tells the rest.
-func (r role) filterName() string { return "spanctl/" + string(r) }
+func (r role) filterName() string { return FilterName(string(r)) }
+
+// FilterName is the name of the filters that carry our programs where there is no tcx.
+// What is "rx" or "tx" for those that copy, "cut" for those that cut copies.
+func FilterName(what string) string { return "spanctl/" + what }
 
 func (r role) priority() uint16 {
 	if r == roleCut {

@@ -58,7 +58,11 @@ func Open(ns int) (*Conn, error) {
 // open makes a socket. The kernel's explanations are asked for on it alone: the
 // library's switch for that, nl.EnableErrorMessageReporting, is a global one.
 func (c *Conn) open() error {
-	s, err := nl.GetNetlinkSocketAt(c.ns, netns.None(), unix.NETLINK_ROUTE)
+	var s *nl.NetlinkSocket
+	err := c.Do(func() (err error) {
+		s, err = nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("netlink socket: %w", err)
 	}
@@ -85,19 +89,30 @@ func (c *Conn) Close() {
 	}
 }
 
-// Do runs f on a thread inside the namespace, which needs CAP_SYS_ADMIN. No other
-// goroutine ever runs on that thread.
+// Do runs f on a thread inside the namespace. No other goroutine ever runs on that
+// thread. It needs CAP_SYS_ADMIN where that is not the namespace of the process: a
+// thread that is there already enters nothing.
 func (c *Conn) Do(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err := netns.Set(c.ns); err != nil {
-			done <- fmt.Errorf("enter the network namespace: %w", err)
-			return
-		}
-		done <- f()
+		done <- c.enter(f)
 	}()
 	return <-done
+}
+
+func (c *Conn) enter(f func() error) error {
+	here, err := netns.Get()
+	if err != nil {
+		return fmt.Errorf("network namespace: %w", err)
+	}
+	defer here.Close()
+	if !here.Equal(c.ns) {
+		if err := netns.Set(c.ns); err != nil {
+			return fmt.Errorf("enter the network namespace: %w", err)
+		}
+	}
+	return f()
 }
 
 func (c *Conn) execute(ctx context.Context, req *nl.NetlinkRequest, answer uint16) ([][]byte, error) {
