@@ -101,9 +101,10 @@ func ports(from, to int) []string {
 // bed is a simulated switch with a host on every port, and the suite's view of it.
 type bed struct {
 	*drivertest.Peer
-	dev   *peer.Device
-	sw    *fabric.Switch
-	hosts map[string]*fabric.Host
+	dev     *peer.Device
+	sw      *fabric.Switch
+	hosts   map[string]*fabric.Host
+	profile *transport.Profile // of all connections; a test may change it
 }
 
 func must(t testing.TB, err error) {
@@ -143,8 +144,9 @@ func startSwitch(t testing.TB, edits ...func(*peer.Options)) *bed {
 	t.Cleanup(func() { stop(); dev.Close(); wg.Wait() })
 	keys, err := ssh.NewHostKeys(ssh.AcceptNew, filepath.Join(t.TempDir(), "known_hosts"))
 	must(t, err)
+	profile := nxos.Dialect{}.Profile()
 	dial := func(ctx context.Context) (transport.Conn, error) {
-		return ssh.Dial(ctx, ssh.Options{Device: "sw1", Profile: nxos.Dialect{}.Profile(), Endpoint: ssh.Endpoint{
+		return ssh.Dial(ctx, ssh.Options{Device: "sw1", Profile: profile, Endpoint: ssh.Endpoint{
 			Address: l.Addr().String(), User: "admin", HostKeys: keys,
 			Auth: ssh.Auth{Password: func(context.Context) (string, error) { return "right", nil }},
 		}})
@@ -157,7 +159,7 @@ func startSwitch(t testing.TB, edits ...func(*peer.Options)) *bed {
 		a.Times = 1
 		must(t, dev.SetFaults(eos.FaultSpec{Lines: []eos.Fault{a}}))
 	}
-	b := &bed{dev: dev, sw: sw, hosts: hosts}
+	b := &bed{dev: dev, sw: sw, hosts: hosts, profile: profile}
 	b.Peer = &drivertest.Peer{
 		Device:  "sw1",
 		Ports:   drivertest.Ports{Sources: ports(1, 49), Destinations: ports(50, 51), LAG: "port-channel1", VLAN: 10, Tunnel: tunnel},

@@ -2,6 +2,7 @@ package nxos_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -105,6 +106,24 @@ func TestBanners(t *testing.T) {
 				t.Errorf("%d sessions, %v", len(st.Sessions), err)
 			}
 		})
+	}
+}
+
+// TestPager: a switch that does not take "terminal length 0" shows page after page,
+// which works where lines are typed one at a time; and one that is slow is waited for.
+func TestPager(t *testing.T) {
+	b := startSwitch(t)
+	want, err := open(t, b).Observe(t.Context())
+	must(t, err)
+	must(t, b.dev.SetFaults(eos.FaultSpec{Lines: []eos.Fault{
+		{Line: "^terminal length", Action: eos.ActionRefuse, Text: "% Permission denied for the role"},
+		{Line: "^show version", Action: eos.ActionDelay, Delay: eos.Duration(300 * time.Millisecond)},
+	}}))
+	b.profile.OneAtATime = true
+	got, err := open(t, b).Observe(t.Context())
+	must(t, err)
+	if diff := cmp.Diff(want, got, cmpAddr); diff != "" {
+		t.Errorf("pages change the state (-whole +pages):\n%s", diff)
 	}
 }
 
