@@ -50,6 +50,10 @@ func (p fakePlatform) Render(cs models.ChangeSet, o drivers.RenderOptions) (tran
 		s.Confirm = []transport.Step{{Phase: transport.Commit, Text: "confirm " + o.Tag}}
 		s.Cancel = []transport.Step{{Phase: transport.Commit, Text: "cancel " + o.Tag}}
 	}
+	if p.confirm == models.Emulated && o.Within > 0 { // keeps a copy in place of a timer
+		s.Confirm = []transport.Step{{Phase: transport.Commit, Text: "forget " + o.Tag}}
+		s.Restore, s.Forget = []transport.Step{{Phase: transport.Commit, Text: "restore " + o.Tag}}, s.Confirm
+	}
 	return s, err
 }
 
@@ -194,6 +198,8 @@ func (c *fakeConn) step(s transport.Step) error {
 		}
 		d.changed(d.id)
 		return err
+	case verb == "forget":
+		return d.trip(verb)
 	case verb == "confirm" || verb == "cancel":
 		if err := d.trip(verb); err != nil {
 			return err

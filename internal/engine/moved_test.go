@@ -14,9 +14,11 @@ import (
 
 // TestLongQuestion lets a person think while somebody changes the device.
 func TestLongQuestion(t *testing.T) {
-	for _, change := range []bool{false, true} {
-		t.Run(fmt.Sprintf("changed meanwhile: %v", change), func(t *testing.T) {
+	for i := range 4 {
+		change, support := i%2 == 1, []models.Support{models.Yes, models.Emulated}[i/2]
+		t.Run(fmt.Sprintf("way back %s, changed meanwhile: %v", support, change), func(t *testing.T) {
 			s := newFakeSite(t, "leaf1")
+			s.support = support
 			p := s.start(0, false)
 			res, err := p.Apply(t.Context(), ApplyRequest{
 				Request: Request{Intents: []models.Intent{spanIntent("web", "leaf1", models.Rx, "Ethernet1")}},

@@ -67,6 +67,9 @@ func (r *run) sameScripts(ctx context.Context, t *task, saved *Plan) error {
 		for _, w := range g.Waves {
 			for _, cp := range w {
 				o := drivers.RenderOptions{Tag: tag(cp.Changes, edits[cp.Device]), Within: cp.Script.Within, Facts: t.facts[cp.Device]}
+				if len(cp.Script.Restore) > 0 && o.Within == 0 {
+					o.Within = r.e.c.Within // a way back was asked for, and the device has no timer
+				}
 				s, _, err := r.e.script(ctx, r.conns, t, cp.Changes, o)
 				if err != nil {
 					return err
