@@ -89,7 +89,7 @@ func takeBack(ctx context.Context, undo []func(context.Context) error, failure *
 func (m *Mirror) doBatch(ctx context.Context, steps []transport.Step, ops []operation, batch []int) (back func(context.Context) error, err error) {
 	var these []operation
 	for _, i := range batch {
-		m.log.DebugContext(ctx, "apply", "device", m.dev, "session", steps[i].Session, "step", ops[i].String())
+		m.log.DebugContext(ctx, "apply", "device", m.dev, "session", steps[i].Session, "step", steps[i].Text)
 		these = append(these, ops[i])
 	}
 	do := func() (err error) {
@@ -100,9 +100,9 @@ func (m *Mirror) doBatch(ctx context.Context, steps []transport.Step, ops []oper
 		}
 		return err
 	}
-	for _, o := range slices.Backward(these) {
+	for _, i := range slices.Backward(batch) {
 		inner := do
-		do = func() error { return m.tap(ctx, o.String(), inner) }
+		do = func() error { return m.tap(ctx, steps[i].Text, inner) }
 	}
 	err = do()
 	return back, err
@@ -188,9 +188,7 @@ func (s *snapshot) fits(ops []operation) (int, error) {
 // find finds the filter that a delete is about. It must be the very one that was
 // planned for: ours, with the cookie that the command names.
 func find(filters []tcnl.Filter, o operation, index int) (tcnl.Filter, error) {
-	id := tcnl.ID{
-		Ifindex: index, Hook: o.Hook, Chain: o.Chain, Priority: o.Priority, Protocol: o.Protocol, Kind: o.Kind, Handle: o.Handle,
-	}
+	id := o.identity(index)
 	for _, f := range filters {
 		if f.ID != id {
 			continue
@@ -201,6 +199,13 @@ func find(filters []tcnl.Filter, o operation, index int) (tcnl.Filter, error) {
 		return f, nil
 	}
 	return tcnl.Filter{}, errors.New("the filter is no longer there; plan again")
+}
+
+// identity is that of the filter that a delete is about, on a device.
+func (o operation) identity(index int) tcnl.ID {
+	return tcnl.ID{
+		Ifindex: index, Hook: o.Hook, Chain: o.Chain, Priority: o.Priority, Protocol: o.Protocol, Kind: o.Kind, Handle: o.Handle,
+	}
 }
 
 // inDoubt reports whether the kernel may have done what err is about.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
 
@@ -40,7 +38,7 @@ func (n *netlinkAccess) do(ctx context.Context, o operation) (func(context.Conte
 		}
 		return func(ctx context.Context) error { return n.remove(ctx, f.ID) }, nil
 	case delFilter:
-		filters, err := n.conn.Filters(ctx, dev, o.Hook)
+		filters, err := n.thoseLike(ctx, o.identity(dev))
 		if err != nil {
 			return nil, err
 		}
@@ -62,16 +60,18 @@ func (n *netlinkAccess) do(ctx context.Context, o operation) (func(context.Conte
 }
 
 func (n *netlinkAccess) index(ctx context.Context, name string) (int, error) {
-	links, err := n.conn.Links(ctx)
-	if err != nil {
-		return 0, err
+	l, err := n.conn.LinkByName(ctx, name)
+	return l.Index, err
+}
+
+// thoseLike reads the filter with this identity, and all of its hook where there is none:
+// what is there instead is to be told.
+func (n *netlinkAccess) thoseLike(ctx context.Context, id tcnl.ID) ([]tcnl.Filter, error) {
+	f, err := n.conn.Filter(ctx, id)
+	if err == nil {
+		return []tcnl.Filter{f}, nil
 	}
-	for _, l := range links {
-		if l.Name == name {
-			return l.Index, nil
-		}
-	}
-	return 0, fmt.Errorf("interface %s: %w", name, unix.ENODEV)
+	return n.conn.Filters(ctx, id.Ifindex, id.Hook)
 }
 
 // remove deletes one filter.

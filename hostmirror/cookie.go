@@ -76,6 +76,12 @@ func parseMark(b []byte) (mark, bool) {
 	return mark{}, false
 }
 
+// isIn reports whether the first cookie of a filter can be one of this session. markOf
+// looks closer.
+func (h sessionHash) isIn(f tcnl.Filter) bool {
+	return len(f.Actions) > 0 && len(f.Actions[0].Cookie) == tcnl.CookieSize && string(f.Actions[0].Cookie[4:12]) == string(h[:])
+}
+
 // markOf tells whose filter f is. It is ours only if all of its actions say the same.
 func markOf(f tcnl.Filter) (mark, bool) {
 	if len(f.Actions) == 0 || f.Block != 0 {

@@ -131,9 +131,13 @@ func (s *snapshot) residue() []tcnl.ID {
 // the other hook of its device too; the cookie tells which is right.
 func (s *snapshot) ours(h sessionHash) []tcnl.Filter {
 	var out []tcnl.Filter
-	for _, f := range s.filters {
-		if m, ok := markOf(f); ok && m.session == h && m.hook == f.Hook {
-			out = append(out, f)
+	for i := range s.filters {
+		f := &s.filters[i]
+		if !h.isIn(*f) { // of many filters few are of one session
+			continue
+		}
+		if m, ok := markOf(*f); ok && m.session == h && m.hook == f.Hook {
+			out = append(out, *f)
 		}
 	}
 	return out

@@ -218,11 +218,26 @@ func (c *Conn) AddMirror(ctx context.Context, m Mirror) (Filter, error) {
 	if err := m.Validate(); err != nil {
 		return Filter{}, err
 	}
-	if _, err := c.execute(ctx, addMirror(m), 0); err != nil {
+	echo, err := c.execute(ctx, addMirror(m), unix.RTM_NEWTFILTER)
+	if err != nil {
 		return Filter{}, err
 	}
 	// The filter is there: it has to be found also when ctx has ended meanwhile.
-	list, err := c.Filters(context.WithoutCancel(ctx), m.Ifindex, m.Hook)
+	ctx = context.WithoutCancel(ctx)
+	for _, msg := range echo {
+		told, err := DecodeFilter(msg)
+		if err != nil || told.Priority != m.Priority {
+			continue
+		}
+		id := ID{Ifindex: m.Ifindex, Hook: m.Hook, Priority: m.Priority, Protocol: ProtocolAll, Kind: m.Kind, Handle: told.Handle}
+		if id.Handle == 0 && m.Kind == MatchAll {
+			id.Handle = 1 // up to 6.1 the kernel does not tell; it always chooses 1
+		}
+		if f, err := c.Filter(ctx, id); err == nil && f.isMirror(m) {
+			return f, nil
+		}
+	}
+	list, err := c.Filters(ctx, m.Ifindex, m.Hook)
 	if err != nil {
 		return Filter{}, fmt.Errorf("%w: %w", ErrUnseen, err)
 	}
@@ -251,15 +266,46 @@ func (f Filter) isMirror(m Mirror) bool {
 	return ok && to == m.Target && oneIn == max(m.OneIn, 1)
 }
 
-// DeleteFilter deletes exactly one filter. An identity with a part missing is
-// refused with ErrInexact: the kernel takes a handle of 0 for every filter of the
-// priority.
-func (c *Conn) DeleteFilter(ctx context.Context, id ID) error {
+// Filter reads one filter. The error is ENOENT where there is none, and EINVAL where
+// the priority belongs to another classifier.
+func (c *Conn) Filter(ctx context.Context, id ID) (Filter, error) {
+	if err := id.exact(); err != nil {
+		return Filter{}, err
+	}
+	msgs, err := c.execute(ctx, getFilter(id), unix.RTM_NEWTFILTER)
+	if err != nil {
+		return Filter{}, fmt.Errorf("read filter: %w", err)
+	}
+	for _, m := range msgs {
+		f, err := DecodeFilter(m)
+		if err != nil {
+			return Filter{}, err
+		}
+		f.Ifindex, f.Hook = id.Ifindex, id.Hook // a shared block shows neither
+		if f.ID == id {
+			return f, nil
+		}
+	}
+	return Filter{}, fmt.Errorf("read filter: %w", syscall.ENOENT)
+}
+
+// exact refuses an identity with a part missing.
+func (id ID) exact() error {
 	if id.Ifindex <= 0 || id.Hook.Parent() == 0 || id.Priority == 0 || id.Protocol == 0 || id.Kind == "" || id.Handle == 0 {
 		return fmt.Errorf("%w: %+v", ErrInexact, id)
 	}
 	if id.Kind == U32 && id.Handle&0xfff == 0 {
 		return fmt.Errorf("%w: %#x is a u32 hash table, not a filter", ErrInexact, id.Handle)
+	}
+	return nil
+}
+
+// DeleteFilter deletes exactly one filter. An identity with a part missing is
+// refused with ErrInexact: the kernel takes a handle of 0 for every filter of the
+// priority.
+func (c *Conn) DeleteFilter(ctx context.Context, id ID) error {
+	if err := id.exact(); err != nil {
+		return err
 	}
 	_, err := c.execute(ctx, deleteFilter(id), 0)
 	return err

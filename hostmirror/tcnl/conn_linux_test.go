@@ -3,12 +3,17 @@ package tcnl
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/spanctl/spanctl/hostmirror/internal/kerneltest"
+	"github.com/spanctl/spanctl/internal/require"
 )
 
 // A request that the kernel does not answer ends with its ctx, and the Conn can still
@@ -37,6 +42,45 @@ func TestCutRequest(t *testing.T) {
 	}
 	if _, err := c.Links(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, ErrCut) {
 		t.Errorf("with an ended ctx: %v, want context.Canceled before anything is sent", err)
+	}
+}
+
+// The kernel tells at once which handle a new filter has, so that AddMirror need not list
+// all filters of the hook.
+func TestEchoTellsTheHandle(t *testing.T) {
+	ns, other := kerneltest.NewNS(t), kerneltest.NewNS(t)
+	kerneltest.Veth(t, ns, "p0", other, "p1")
+	c, err := Open(ns.FD())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if err := c.AddClsact(t.Context(), ns.Index("p0")); err != nil {
+		t.Fatal(err)
+	}
+	for i, kind := range Kinds() {
+		t.Run(kind, func(t *testing.T) {
+			m := Mirror{Ifindex: ns.Index("p0"), Hook: Ingress, Priority: uint16(100 + i), Kind: kind, Target: 1, Cookie: someCookie}
+			echo, err := c.execute(t.Context(), addMirror(m), unix.RTM_NEWTFILTER)
+			require.Need(t, "cls_"+kind, !errors.Is(err, unix.ENOENT), fmt.Sprint(err))
+			if err != nil || len(echo) != 1 {
+				t.Fatalf("%d messages, %v", len(echo), err)
+			}
+			told, err := DecodeFilter(echo[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if told.Handle == 0 && kind == MatchAll {
+				told.Handle = 1
+			}
+			list, err := c.Filters(t.Context(), m.Ifindex, m.Hook)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(list, func(f Filter) bool { return f.ID == told.ID }) {
+				t.Errorf("told %+v, listed %+v", told.ID, list)
+			}
+		})
 	}
 }
 

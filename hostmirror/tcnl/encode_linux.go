@@ -11,9 +11,10 @@ import (
 // addMirror builds the request that makes m. The action's verdict is always
 // Continue and its mode always EgressMirror: with another verdict foreign filters
 // behind ours would no longer be asked, with another mode the frame itself or the
-// host's own stack would be concerned.
+// host's own stack would be concerned. The kernel is asked to tell the handle that it
+// chooses.
 func addMirror(m Mirror) *nl.NetlinkRequest {
-	req := nl.NewNetlinkRequest(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	req := nl.NewNetlinkRequest(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK|unix.NLM_F_ECHO)
 	req.AddData(&nl.TcMsg{
 		Family:  unix.AF_UNSPEC,
 		Ifindex: int32(m.Ifindex),
@@ -102,6 +103,11 @@ func encodeProgram(program []Instruction) []byte {
 
 func deleteFilter(id ID) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.RTM_DELTFILTER, unix.NLM_F_ACK)
+	addIdentity(req, id)
+	return req
+}
+
+func addIdentity(req *nl.NetlinkRequest, id ID) {
 	req.AddData(&nl.TcMsg{
 		Family:  unix.AF_UNSPEC,
 		Ifindex: int32(id.Ifindex),
@@ -113,6 +119,12 @@ func deleteFilter(id ID) *nl.NetlinkRequest {
 	if id.Chain != 0 {
 		req.AddData(nl.NewRtAttr(tcaChain, nl.Uint32Attr(id.Chain)))
 	}
+}
+
+// getFilter asks for one filter. Like a delete it needs the full identity.
+func getFilter(id ID) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(unix.RTM_GETTFILTER, 0)
+	addIdentity(req, id)
 	return req
 }
 

@@ -3,6 +3,7 @@ package tcnl_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -136,6 +137,79 @@ func TestMirrorOnKernel(t *testing.T) {
 			t.Errorf("%d copies after the delete", n)
 		}
 	})
+}
+
+// Filter reads what Filters lists, and nothing else.
+func TestFilterOnKernel(t *testing.T) {
+	eachKindAndHook(t, func(t *testing.T, kind string, hook tcnl.Hook) {
+		b := newBed(t)
+		f := b.add(t, hook, kind, 21330)
+		b.add(t, hook, kind, 21331)
+		got, err := b.conn.Filter(t.Context(), f.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(f, got); d != "" {
+			t.Errorf("(-added +read):\n%s", d)
+		}
+		list, err := b.conn.Filters(t.Context(), f.Ifindex, hook)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(list, func(l tcnl.Filter) bool { return cmp.Equal(l, got) }) {
+			t.Errorf("it is not among those listed: %+v", list)
+		}
+		other := map[string]func(*tcnl.ID){
+			"handle":   func(id *tcnl.ID) { id.Handle++ },
+			"priority": func(id *tcnl.ID) { id.Priority++; id.Handle += 5 },
+			"chain":    func(id *tcnl.ID) { id.Chain = 7 },
+			"device":   func(id *tcnl.ID) { id.Ifindex = b.host.Index("m0") },
+			"kind":     func(id *tcnl.ID) { id.Kind = "flower" },
+			"protocol": func(id *tcnl.ID) { id.Protocol = 0x0800 },
+		}
+		for name, change := range other {
+			id := f.ID
+			change(&id)
+			if got, err := b.conn.Filter(t.Context(), id); err == nil {
+				t.Errorf("another %s: read %+v", name, got)
+			}
+		}
+		id := f.ID
+		id.Handle = 0
+		if _, err := b.conn.Filter(t.Context(), id); !errors.Is(err, tcnl.ErrInexact) {
+			t.Errorf("without handle: %v, want ErrInexact", err)
+		}
+		if err := b.conn.DeleteFilter(t.Context(), f.ID); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.conn.Filter(t.Context(), f.ID); !errors.Is(err, syscall.ENOENT) {
+			t.Errorf("after the delete: %v, want ENOENT", err)
+		}
+	})
+}
+
+// A device is found by its name, not by a second one.
+func TestLinkByName(t *testing.T) {
+	kerneltest.NeedIproute(t)
+	b := newBed(t)
+	b.host.Run("ip link property add dev p0 altname a-second-name")
+	b.host.Run("ip link property add dev p0 altname short2")
+	got, err := b.conn.LinkByName(t.Context(), "p0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	links, err := b.conn.Links(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i := slices.IndexFunc(links, func(l tcnl.Link) bool { return l.Name == "p0" }); i < 0 || !cmp.Equal(links[i], got) {
+		t.Errorf("found %+v; listed are %+v", got, links)
+	}
+	for _, name := range []string{"absent", "", "a-second-name", "short2", "longer-than-a-name-can-be"} {
+		if l, err := b.conn.LinkByName(t.Context(), name); !errors.Is(err, syscall.ENODEV) {
+			t.Errorf("%q: %+v, %v, want ENODEV", name, l, err)
+		}
+	}
 }
 
 // A target that does not take the copies is counted as such, and a target that is

@@ -2,7 +2,9 @@ package tcnl
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -37,6 +39,32 @@ func (c *Conn) Links(ctx context.Context) ([]Link, error) {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
 	return decodeAll(msgs, DecodeLink)
+}
+
+// LinkByName finds a device by its name, not by another name that it has beside. The
+// error is ENODEV where there is none.
+func (c *Conn) LinkByName(ctx context.Context, name string) (Link, error) {
+	none := fmt.Errorf("interface %s: %w", name, syscall.ENODEV)
+	if name == "" || len(name) >= unix.IFNAMSIZ {
+		return Link{}, none
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(nl.NewRtAttr(iflaName, nl.ZeroTerminated(name)))
+	msgs, err := c.execute(ctx, req, unix.RTM_NEWLINK)
+	if errors.Is(err, syscall.ENODEV) {
+		return Link{}, none
+	}
+	if err != nil {
+		return Link{}, fmt.Errorf("interface %s: %w", name, err)
+	}
+	for _, m := range msgs {
+		l, err := DecodeLink(m)
+		if err != nil || l.Name == name {
+			return l, err
+		}
+	}
+	return Link{}, none
 }
 
 // Addrs lists the IPv4 and IPv6 addresses of all devices.
