@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: build demo test race lint generate bench kernel-lab packages
+.PHONY: build demo test race lint generate bench bench-host kernel-lab packages
 
 build: ## spanctl and spanlab in bin/
 	CGO_ENABLED=0 go build -o bin/ ./cmd/...
@@ -27,6 +27,16 @@ generate: ## the README's support table and whatever else is made from code
 
 bench: ## the figures of the README, compared within one run
 	go test -run "^$$" -bench . -benchtime 1x -timeout 30m ./models/plan ./internal/store ./drivers/transport/ssh ./drivers/peers/fabric ./cmd/spanctl
+
+ROUNDS ?= 60
+BENCH ?= .
+bench-host: ## what a mirror on this host costs, beside other ways; needs root. LAB=1: on a distribution kernel, ROUNDS=n, BENCH=name
+ifdef LAB
+	CGO_ENABLED=0 LAB_TIMEOUT=3600 LAB_TOOLS="tc ip nft" LAB_MODULES_MORE="nft_dup_netdev" \
+		go test -run "^$$" -bench "$(BENCH)" -benchtime $(ROUNDS)x -timeout 1h -exec "$(CURDIR)/hostmirror/kernellab/run.sh" ./hostmirror/bench
+else
+	go test -run "^$$" -bench "$(BENCH)" -benchtime $(ROUNDS)x -timeout 1h ./hostmirror/bench
+endif
 
 kernel-lab: ## hostmirror's tests on a distribution kernel in a virtual machine
 	CGO_ENABLED=0 go test -count=1 -p 1 -timeout 15m -exec "$(CURDIR)/hostmirror/kernellab/run.sh" ./hostmirror/...

@@ -15,6 +15,7 @@
 #   LAB_MODROOT  folder that holds lib/modules of another kernel; empty is /
 #   LAB_VERSION  the kernel's version; taken from the name of LAB_KERNEL
 #   LAB_MODULES  modules to load, their dependencies come along
+#   LAB_MODULES_MORE  modules to load beside those
 #   LAB_TOOLS    dynamic programs to take along
 #   LAB_MEM LAB_SMP LAB_TIMEOUT   MiB, processors, seconds until the guest is ended
 #   LAB_KMSG     file that gets the guest's kernel log
@@ -61,7 +62,7 @@ for tool in $LAB_TOOLS; do
 done
 
 # Modules in the order to load them. Built-in and unknown ones give no line.
-for m in $LAB_MODULES; do
+for m in $LAB_MODULES $LAB_MODULES_MORE; do
 	modprobe ${LAB_MODROOT:+-d "$LAB_MODROOT"} -S "$LAB_VERSION" --show-depends "$m" 2>/dev/null || true
 done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$T/order"
 n=1000
