@@ -56,6 +56,7 @@ var fronts = map[string]front{
 	inventory.PlatformEOS:   {makeEOS},
 	inventory.PlatformIOSXE: {makeIOSXE},
 	inventory.PlatformNXOS:  {makeNXOS},
+	inventory.PlatformSONiC: {makeSONiC},
 }
 
 // build makes the nodes of every replica. Each replica is a network of its own.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,20 +17,6 @@ import (
 	"github.com/spanctl/spanctl/drivers/peers/sshd"
 	"github.com/spanctl/spanctl/inventory"
 )
-
-// eosFront lets the lab pass faults to a device.
-type eosFront struct{ *eos.Device }
-
-// SetFaults takes an eos.FaultSpec.
-func (f eosFront) SetFaults(spec json.RawMessage) error {
-	var s eos.FaultSpec
-	d := json.NewDecoder(bytes.NewReader(spec))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
-		return fmt.Errorf("faults: %w", err)
-	}
-	return f.Device.SetFaults(s)
-}
 
 func makeEOS(s frontSpec) (lab.FrontEnd, ssh.PublicKey, error) {
 	if s.node.Username == "" {
@@ -60,7 +44,7 @@ func makeEOS(s frontSpec) (lab.FrontEnd, ssh.PublicKey, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return eosFront{d}, key.PublicKey(), nil
+	return faulted{d}, key.PublicKey(), nil
 }
 
 // startupConfig renders a node's startup configuration as containerlab does for

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
 
 	"golang.org/x/crypto/ssh"
 
@@ -13,20 +10,6 @@ import (
 	"github.com/spanctl/spanctl/drivers/peers/lab"
 	"github.com/spanctl/spanctl/drivers/peers/sshd"
 )
-
-// iosxeFront lets the lab pass faults to a device.
-type iosxeFront struct{ *iosxe.Device }
-
-// SetFaults takes an iosxe.FaultSpec.
-func (f iosxeFront) SetFaults(spec json.RawMessage) error {
-	var s iosxe.FaultSpec
-	d := json.NewDecoder(bytes.NewReader(spec))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
-		return fmt.Errorf("faults: %w", err)
-	}
-	return f.Device.SetFaults(s)
-}
 
 // makeIOSXE makes a Catalyst of a cisco_cat9kv, and a router of the other kinds. The
 // label "archive" of a node, "yes", configures an archive, which timed changes need.
@@ -57,5 +40,5 @@ func makeIOSXE(s frontSpec) (lab.FrontEnd, ssh.PublicKey, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return iosxeFront{d}, key.PublicKey(), nil
+	return faulted{d}, key.PublicKey(), nil
 }

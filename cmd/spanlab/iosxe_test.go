@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spanctl/spanctl/drivers/peers/iosxe"
 	"github.com/spanctl/spanctl/inventory"
 )
 
@@ -55,7 +56,7 @@ func TestCatalysts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sw1, sw2 := node(t, b, "sw1").FrontEnd.(iosxeFront), node(t, b, "sw2").FrontEnd.(iosxeFront)
+	sw1, sw2 := node(t, b, "sw1").FrontEnd.(faulted).device.(*iosxe.Device), node(t, b, "sw2").FrontEnd.(faulted).device.(*iosxe.Device)
 	if c := sw1.RunningConfig(); !strings.Contains(c, "hostname sw1\n!\narchive\n path flash:archive\n!\nvlan 900\n remote-span\n") {
 		t.Errorf("startup configuration and archive:\n%s", c)
 	}
@@ -70,10 +71,10 @@ func TestCatalysts(t *testing.T) {
 	if got := node(t, b, "sniffer").Host.Captured("eth1"); len(got) != 1 || !strings.HasSuffix(string(got[0].Frame), "copied") {
 		t.Errorf("captured %v", got)
 	}
-	if err := sw1.SetFaults(json.RawMessage(`{"lines": [{"line": "monitor", "action": "refuse", "text": "% No", "times": 1}]}`)); err != nil {
+	if err := node(t, b, "sw1").FrontEnd.SetFaults(json.RawMessage(`{"lines": [{"line": "monitor", "action": "refuse", "text": "% No", "times": 1}]}`)); err != nil {
 		t.Error(err)
 	}
-	if err := sw1.SetFaults(json.RawMessage(`{"liness": []}`)); err == nil {
+	if err := node(t, b, "sw1").FrontEnd.SetFaults(json.RawMessage(`{"liness": []}`)); err == nil {
 		t.Error("an unknown field of faults was taken")
 	}
 }

@@ -1,33 +1,15 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
 
 	"golang.org/x/crypto/ssh"
 
-	"github.com/spanctl/spanctl/drivers/peers/eos"
 	"github.com/spanctl/spanctl/drivers/peers/fabric"
 	"github.com/spanctl/spanctl/drivers/peers/lab"
 	"github.com/spanctl/spanctl/drivers/peers/nxos"
 	"github.com/spanctl/spanctl/drivers/peers/sshd"
 )
-
-// nxosFront lets the lab pass faults to a device.
-type nxosFront struct{ *nxos.Device }
-
-// SetFaults takes an eos.FaultSpec, which is that of all vendors.
-func (f nxosFront) SetFaults(spec json.RawMessage) error {
-	var s eos.FaultSpec
-	d := json.NewDecoder(bytes.NewReader(spec))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
-		return fmt.Errorf("faults: %w", err)
-	}
-	return f.Device.SetFaults(s)
-}
 
 // makeNXOS makes a Nexus 9000.
 func makeNXOS(s frontSpec) (lab.FrontEnd, ssh.PublicKey, error) {
@@ -54,5 +36,5 @@ func makeNXOS(s frontSpec) (lab.FrontEnd, ssh.PublicKey, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return nxosFront{d}, key.PublicKey(), nil
+	return faulted{d}, key.PublicKey(), nil
 }

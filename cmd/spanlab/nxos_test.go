@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spanctl/spanctl/drivers/peers/nxos"
 	"github.com/spanctl/spanctl/inventory"
 )
 
@@ -39,7 +40,7 @@ func TestNexus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf := node(t, b, "leaf").FrontEnd.(nxosFront)
+	leaf := node(t, b, "leaf").FrontEnd.(faulted).device.(*nxos.Device)
 	if c := leaf.RunningConfig(); !strings.Contains(c, "hostname leaf\n") || !strings.Contains(c, "interface Ethernet1/48\n  switchport monitor\n") {
 		t.Errorf("startup configuration:\n%s", c)
 	}
@@ -60,10 +61,10 @@ func TestNexus(t *testing.T) {
 			t.Errorf("after %q: %d copies; want %d", tt.lines, len(got), tt.copies)
 		}
 	}
-	if err := leaf.SetFaults(json.RawMessage(`{"lines": [{"line": "monitor", "action": "refuse", "text": "ERROR: no", "times": 1}]}`)); err != nil {
+	if err := node(t, b, "leaf").FrontEnd.SetFaults(json.RawMessage(`{"lines": [{"line": "monitor", "action": "refuse", "text": "ERROR: no", "times": 1}]}`)); err != nil {
 		t.Error(err)
 	}
-	if err := leaf.SetFaults(json.RawMessage(`{"liness": []}`)); err == nil {
+	if err := node(t, b, "leaf").FrontEnd.SetFaults(json.RawMessage(`{"liness": []}`)); err == nil {
 		t.Error("an unknown field of faults was taken")
 	}
 }
