@@ -64,8 +64,10 @@ func (m *Mirror) apply(ctx context.Context, cp drivers.Checkpoint) (undo []func(
 		if o.Verb == addFilter && errors.Is(err, syscall.ENOENT) {
 			if o.OneIn > 1 {
 				m.classifiers.noSample = err.Error()
+				m.lacking.add("gact", err)
 			} else {
 				m.classifiers.drop(o.Kind, err)
+				m.lacking.add(o.Kind, err)
 			}
 			failure.Kind, failure.Hint = drivers.Unsupported, "plan again: the next classifier will be tried"
 		}

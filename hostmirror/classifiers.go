@@ -3,8 +3,10 @@ package hostmirror
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
@@ -15,6 +17,53 @@ type classifiers struct {
 	why    []string // why others are not
 	// noSample is why the action gact is not there, "" where it is or is not known.
 	noSample string
+	// asked is set when the kernel was asked. Else usable is what is hoped for.
+	asked bool
+}
+
+// Lacking remembers what a kernel has turned out to lack. Its zero value is ready for
+// use, from several goroutines.
+type Lacking struct {
+	mu   sync.Mutex
+	errs map[string]error // by classifier; "gact" is the action
+}
+
+// Len is the number of things that are known to be lacking.
+func (l *Lacking) Len() int {
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.errs)
+}
+
+func (l *Lacking) add(what string, err error) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.errs == nil {
+		l.errs = make(map[string]error)
+	}
+	l.errs[what] = err
+}
+
+// tell takes what is lacking off the list of what is hoped for.
+func (l *Lacking) tell(c *classifiers) {
+	if l == nil || c.asked {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, what := range slices.Sorted(maps.Keys(l.errs)) {
+		if what == "gact" {
+			c.noSample = l.errs[what].Error()
+		} else {
+			c.drop(what, l.errs[what])
+		}
+	}
 }
 
 // kernel is what filters can be made of, with kind for those that take every frame.

@@ -24,6 +24,7 @@ type Mirror struct {
 	log         *slog.Logger
 	access      access
 	classifiers classifiers
+	lacking     *Lacking // nil when nobody shares it
 	method      Method
 	programs    *bpfcopy.Support // nil = not asked yet
 	names       map[sessionHash]string
@@ -58,7 +59,7 @@ func Open(ctx context.Context, o Options) (*Mirror, error) {
 		return nil, err
 	}
 	m := &Mirror{
-		dev: o.Device, log: o.Logger, method: o.Method, names: make(map[sessionHash]string),
+		dev: o.Device, log: o.Logger, method: o.Method, lacking: o.Lacking, names: make(map[sessionHash]string),
 		tap: func(_ context.Context, _ string, do func() error) error { return do() },
 	}
 	if m.log == nil {
@@ -74,6 +75,7 @@ func Open(ctx context.Context, o Options) (*Mirror, error) {
 		prefer = tcnl.Kinds()
 	}
 	m.classifiers = m.access.probe(ctx, prefer)
+	m.lacking.tell(&m.classifiers)
 	return m, nil
 }
 

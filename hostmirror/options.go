@@ -28,6 +28,10 @@ type Options struct {
 	// Pins is the folder that keeps programs, in a BPF file system; "" is
 	// bpfcopy.DefaultPins.
 	Pins string
+	// Lacking is what Mirrors of one host have found out that its kernel lacks, where
+	// they could not ask it before: shared by those that are opened one after the other.
+	// nil keeps it within one Mirror.
+	Lacking *Lacking
 	// Logger gets a line for each command at level Debug; nil discards them.
 	Logger *slog.Logger
 }

@@ -39,7 +39,7 @@ func probeHere(ctx context.Context, prefer []string) classifiers {
 	if err := tc.AddClsact(ctx, loopback); err != nil {
 		return unknown
 	}
-	var out classifiers
+	out := classifiers{asked: true}
 	for i, kind := range prefer {
 		_, err := tc.AddMirror(ctx, tcnl.Mirror{
 			Ifindex: loopback, Hook: tcnl.Ingress, Priority: uint16(i + 1), Kind: kind, Target: absent,

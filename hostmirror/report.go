@@ -18,6 +18,9 @@ type Report struct {
 	// Filters are the classifiers of tc that a copy can be made with, best first.
 	// They need CAP_NET_ADMIN.
 	Filters []Ability `json:"filters"`
+	// Actions are the actions of tc that filters use: mirred for every copy, gact for
+	// sampling.
+	Actions []Ability `json:"actions"`
 	// Programs are the ways to attach BPF programs, tcx and cls_bpf, best first; none
 	// where programs may not be used. What was not asked of the kernel, as no copy needs
 	// it, is Unknown.
@@ -70,7 +73,7 @@ func (m *Mirror) Report(ctx context.Context) (Report, error) {
 		return Report{}, m.failed(drivers.PhaseObserve, err)
 	}
 	r := Report{Device: m.dev, Hostname: snap.hostname, Kernel: snap.release}
-	r.Filters = m.classifiers.abilities()
+	r.Filters, r.Actions = m.classifiers.abilities(), m.classifiers.actions()
 	if m.method != MethodTC {
 		r.Programs = m.attachments(snap)
 	}
@@ -89,6 +92,10 @@ func (m *Mirror) Report(ctx context.Context) (Report, error) {
 	slices.SortStableFunc(r.Copies, func(a, b CopyReport) int { return strings.Compare(a.Session, b.Session) })
 	return r, nil
 }
+
+// AskPrograms asks the kernel whether programs can be made, by loading one that is
+// attached nowhere, so that Report can tell.
+func (h *Host) AskPrograms() { h.base.m.support() }
 
 // attachments tells what is known of the ways to attach programs. The kernel is asked
 // only where programs are in use: the question itself loads one.
@@ -124,14 +131,36 @@ func destinations(c Counter) []string {
 	return strings.Split(c.Destination, " ")
 }
 
+// notAsked is why nothing is known of filters and actions.
+const notAsked = "not asked: it takes CAP_SYS_ADMIN to make a network namespace to ask in"
+
 func (c classifiers) abilities() []Ability {
 	var out []Ability
 	for _, k := range c.usable {
-		out = append(out, Ability{Name: k, Has: Present})
+		out = append(out, c.hoped(k))
 	}
 	for _, why := range c.why {
 		name, text, _ := strings.Cut(why, ": ")
 		out = append(out, Ability{Name: name, Has: Absent, Why: text})
 	}
 	return out
+}
+
+// hoped is an ability of which nothing bad is known.
+func (c classifiers) hoped(name string) Ability {
+	if c.asked {
+		return Ability{Name: name, Has: Present}
+	}
+	return Ability{Name: name, Why: notAsked}
+}
+
+func (c classifiers) actions() []Ability {
+	mirred, gact := c.hoped("mirred"), c.hoped("gact")
+	if len(c.usable) == 0 { // mirred was asked for with each classifier
+		mirred = Ability{Name: "mirred", Has: Absent, Why: c.reasons()}
+	}
+	if c.noSample != "" {
+		gact = Ability{Name: "gact", Has: Absent, Why: c.noSample}
+	}
+	return []Ability{mirred, gact}
 }

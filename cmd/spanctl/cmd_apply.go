@@ -79,7 +79,7 @@ func (a *app) apply(cmd *cobra.Command, s *site, req engine.ApplyRequest, o appl
 		shown = true
 		return a.ask(cmd.Context(), "apply this?")
 	}
-	res, err := s.engine.Apply(cmd.Context(), req)
+	res, err := s.apply(cmd.Context(), req)
 	s.bar.stop()
 	if err != nil {
 		return err
@@ -103,6 +103,18 @@ func (a *app) apply(cmd *cobra.Command, s *site, req engine.ApplyRequest, o appl
 		return exit(exitError)
 	}
 	return err
+}
+
+// apply is the engine's Apply, and once more when this host's kernel has turned out to
+// lack what the plan was made with: without CAP_SYS_ADMIN it could not be asked before.
+func (s *site) apply(ctx context.Context, req engine.ApplyRequest) (*engine.Result, error) {
+	for {
+		before := s.dial.lacking.Len()
+		res, err := s.engine.Apply(ctx, req)
+		if err != nil || !res.Failed() || req.Saved != nil || s.dial.lacking.Len() == before {
+			return res, err
+		}
+	}
 }
 
 // leftBy says in a few words what a run left behind; "" for one that sent nothing.

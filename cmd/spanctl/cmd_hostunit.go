@@ -38,8 +38,9 @@ func newHostUnit(a *app) *cobra.Command {
 and a timer that runs it again: filters of the kernel do not outlive a reboot, and
 a lease ends when somebody looks.
 
-The service runs as root with no capability but CAP_NET_ADMIN; --bpf adds CAP_BPF,
---namespace CAP_SYS_ADMIN, which entering another network namespace takes. What it
+The service runs as root with no capability but CAP_NET_ADMIN; --bpf adds CAP_BPF and
+CAP_PERFMON, --namespace CAP_SYS_ADMIN, which entering another network namespace
+takes. What it
 remembers is in /var/lib/spanctl/spanctl.db unless --store says otherwise: give
 other commands on this host the same --store.`,
 		Example: `  sudo spanctl host unit --intents /etc/spanctl/intents --output-dir /etc/systemd/system

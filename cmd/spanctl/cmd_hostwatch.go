@@ -137,7 +137,7 @@ func (w *hostWatch) apply(ctx context.Context, why string) (time.Time, error) {
 	for _, n := range want.Notes {
 		w.once(n.Intent, WatchAction{Action: "waiting", Intent: n.Intent, Text: "left alone: " + n.Text})
 	}
-	res, err := w.host.engine.Apply(ctx, engine.ApplyRequest{Command: w.command, Request: want.request()})
+	res, err := w.host.apply(ctx, engine.ApplyRequest{Command: w.command, Request: want.request()})
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -31,6 +31,7 @@ type site struct {
 	store    store.Store
 	engine   *engine.Engine
 	bar      *progress
+	dial     *dialer
 }
 
 // open makes the site. withStore is false for commands that need none; the engine
@@ -56,13 +57,12 @@ func (a *app) openInventory(ctx context.Context, inv *inventory.Inventory, withS
 	if s.store, err = a.openStore(ctx, withStore); err != nil {
 		return nil, err
 	}
-	dial, err := a.newDialer(s)
-	if err != nil {
+	if s.dial, err = a.newDialer(s); err != nil {
 		return nil, errors.Join(err, s.store.Close())
 	}
 	s.bar = newProgress(a.err, a.set.NoProgress)
 	s.engine = engine.New(engine.Config{
-		Network: &s.network, Platforms: s.planners(), Names: inv, Open: dial.open, Store: s.store,
+		Network: &s.network, Platforms: s.planners(), Names: inv, Open: s.dial.open, Store: s.store,
 		Policy: a.set.policy(), Parallel: a.set.Parallel, User: userName(), Log: a.set.log, Progress: s.bar,
 	})
 	return s, nil

@@ -27,6 +27,8 @@ type dialer struct {
 	mu       sync.Mutex
 	hostKeys map[string]*ssh.HostKeys // by policy and file: one is shared by many devices
 	logins   map[string]inventory.Login
+
+	lacking hostmirror.Lacking // what this host's kernel has turned out to lack
 }
 
 func (a *app) newDialer(s *site) (*dialer, error) {
@@ -79,7 +81,7 @@ func (d *dialer) local(ctx context.Context, acc inventory.Access) (drivers.Drive
 	if err != nil {
 		return nil, err
 	}
-	o := hostmirror.HostOptions{Options: hostmirror.Options{Device: acc.Device, Namespace: namespace(acc.Address), Logger: d.app.set.log}}
+	o := hostmirror.HostOptions{Options: hostmirror.Options{Device: acc.Device, Namespace: namespace(acc.Address), Lacking: &d.lacking, Logger: d.app.set.log}}
 	for _, r := range records {
 		o.Sessions = append(o.Sessions, r.Session)
 	}

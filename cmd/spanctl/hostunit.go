@@ -109,7 +109,7 @@ func (u *hostUnit) view() (unitView, error) {
 	v.Command = strings.Join(args, " ")
 	caps := []string{"CAP_NET_ADMIN"}
 	if u.BPF {
-		caps = append(caps, "CAP_BPF")
+		caps = append(caps, "CAP_BPF", "CAP_PERFMON") // see bpfcopy.Missing
 	}
 	if v.Namespace {
 		caps = append(caps, "CAP_SYS_ADMIN")

@@ -46,7 +46,7 @@ func TestHostUnitFiles(t *testing.T) {
 			"After": "network-online.target", "Wants": "network-online.target", "WantedBy": "multi-user.target", "Type": "oneshot",
 		}},
 		{"BPF", with(func(u *hostUnit) { u.BPF = true }), map[string]string{
-			"CapabilityBoundingSet": "CAP_NET_ADMIN CAP_BPF", "AmbientCapabilities": "CAP_NET_ADMIN CAP_BPF",
+			"CapabilityBoundingSet": "CAP_NET_ADMIN CAP_BPF CAP_PERFMON", "AmbientCapabilities": "CAP_NET_ADMIN CAP_BPF CAP_PERFMON",
 			"ReadWritePaths": "-/sys/fs/bpf", "SystemCallFilter": "@system-service bpf", "LimitMEMLOCK": "infinity",
 		}},
 		{"another namespace", with(func(u *hostUnit) { u.Namespace = "/run/netns/blue" }), map[string]string{
