@@ -19,6 +19,9 @@ type Platform struct {
 	// Local is set instead for a platform that only a driver at work can render for
 	// (the Linux host, whose kernel decides which commands there are).
 	Local func() plan.Platform
+	// Commands tells that the Dialect's requests and steps are commands for a shell of
+	// a host, each with an exit status (transport.Commands), and not lines at a prompt.
+	Commands bool
 	// Transports are the ways to reach it, best first, such as "ssh".
 	Transports []string
 }

@@ -19,6 +19,7 @@ const (
 	PlatformOS10     = "dell_os10"
 	PlatformVRP      = "huawei_vrp"
 	PlatformOcNOS    = "ipinfusion_ocnos"
+	PlatformOVS      = "ovs" // as containerlab names the kind, less -bridge
 	PlatformJunos    = "juniper_junos"
 	PlatformLinux    = "linux"
 	PlatformRouterOS = "mikrotik_routeros"
@@ -141,7 +142,7 @@ var kinds = []kind{
 	{names: []string{"ext-container"}, platform: PlatformLinux, passive: true},
 	{names: []string{"k8s-kind"}, platform: PlatformLinux, passive: true},
 	{names: []string{"bridge"}, platform: PlatformLinux, passive: true},
-	{names: []string{"ovs-bridge"}, platform: "ovs", passive: true},
+	{names: []string{"ovs-bridge"}, platform: PlatformOVS, passive: true},
 	{names: []string{"host"}, platform: PlatformLinux, passive: true},
 }
 

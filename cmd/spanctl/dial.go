@@ -53,6 +53,9 @@ func (d *dialer) open(ctx context.Context, dev models.DeviceID) (drivers.Driver,
 			Err: fmt.Errorf("transport %q is not there for %s", acc.Transport, p.Name), Hint: "use ssh"}
 	}
 	dialect := p.Dialect()
+	if p.Commands {
+		return d.commands(ctx, dev, acc, dialect)
+	}
 	cli, ok := dialect.(interface{ Profile() *transport.Profile })
 	if !ok {
 		return nil, &drivers.Error{Device: dev, Phase: drivers.PhaseConnect, Kind: drivers.Unsupported,
@@ -67,6 +70,19 @@ func (d *dialer) open(ctx context.Context, dev models.DeviceID) (drivers.Driver,
 		return nil, drivers.WrapError(dev, drivers.PhaseConnect, err)
 	}
 	return drivers.Compose(dev, dialect, conn), nil
+}
+
+// commands opens a host that is spoken to by commands.
+func (d *dialer) commands(ctx context.Context, dev models.DeviceID, acc inventory.Access, dialect drivers.Dialect) (drivers.Driver, error) {
+	opts, err := d.options(ctx, dev, acc, nil)
+	if err != nil {
+		return nil, &drivers.Error{Device: dev, Phase: drivers.PhaseConnect, Kind: transport.Auth, Err: err}
+	}
+	run, err := ssh.DialExec(ctx, opts)
+	if err != nil {
+		return nil, drivers.WrapError(dev, drivers.PhaseConnect, err)
+	}
+	return drivers.Compose(dev, dialect, transport.Commands{Runner: run}), nil
 }
 
 // local opens this host's kernel. Names of sessions, and of the ports in containers and

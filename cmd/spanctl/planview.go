@@ -84,7 +84,8 @@ func showChange(w io.Writer, wave, waves int, cp drivers.Checkpoint) {
 		fmt.Fprintln(w, "    "+changeText(c))
 	}
 	for _, s := range cp.Script.Steps {
-		fmt.Fprintln(w, "      "+stepText(s))
+		// A command of several lines stays one block.
+		fmt.Fprintln(w, "      "+strings.ReplaceAll(stepText(s), "\n", "\n      "))
 	}
 }
 

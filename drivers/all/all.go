@@ -7,6 +7,7 @@ import (
 	"github.com/spanctl/spanctl/drivers/eos"
 	"github.com/spanctl/spanctl/drivers/iosxe"
 	"github.com/spanctl/spanctl/drivers/nxos"
+	"github.com/spanctl/spanctl/drivers/ovs"
 	"github.com/spanctl/spanctl/drivers/sonic"
 	"github.com/spanctl/spanctl/hostmirror"
 )
@@ -19,6 +20,7 @@ func Platforms() []drivers.Platform {
 		{Key: eos.Key, Name: "Arista EOS", Dialect: func() drivers.Dialect { return eos.Dialect{} }, Transports: []string{"ssh"}},
 		{Key: iosxe.Key, Name: "Cisco IOS-XE", Dialect: func() drivers.Dialect { return iosxe.Dialect{} }, Transports: []string{"ssh"}},
 		{Key: nxos.Key, Name: "Cisco NX-OS", Dialect: func() drivers.Dialect { return nxos.Dialect{} }, Transports: []string{"ssh"}},
+		{Key: ovs.Key, Name: "Open vSwitch", Dialect: func() drivers.Dialect { return ovs.Dialect{} }, Commands: true, Transports: []string{"ssh"}},
 		{Key: sonic.Key, Name: "SONiC (community)", Dialect: func() drivers.Dialect { return sonic.Dialect{} }, Transports: []string{"ssh"}},
 	}
 }

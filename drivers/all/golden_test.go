@@ -19,6 +19,7 @@ var ports = map[string]struct{ port, lag string }{
 	"cisco_iosxe": {"GigabitEthernet1/0/%s", "Port-channel%s"},
 	"cisco_nxos":  {"Ethernet1/%s", "port-channel%s"},
 	"linux":       {"eth%s", "bond%s"},
+	"ovs":         {"eth%s", "bond%s"},
 	"sonic":       {"Ethernet%s", "PortChannel%s"},
 }
 

@@ -18,12 +18,13 @@ import (
 // Needs that SPANCTL_REQUIRE may name, comma-separated. A test may use others;
 // these are the ones that .ci/run sets.
 const (
-	Root       = "root"        // effective user id 0: network namespaces, netlink writes
-	KernelVM   = "kernel-vm"   // qemu and a distribution kernel with modules
-	VendorData = "vendor-data" // vendors' schemas, MIBs and transcripts
-	OpenSSH    = "openssh"     // sshd and ssh-keygen from openssh-server
-	Tshark     = "tshark"      // an independent decoder
-	Systemd    = "systemd"     // systemd-analyze
+	Root        = "root"        // effective user id 0: network namespaces, netlink writes
+	KernelVM    = "kernel-vm"   // qemu and a distribution kernel with modules
+	VendorData  = "vendor-data" // vendors' schemas, MIBs and transcripts
+	OpenSSH     = "openssh"     // sshd and ssh-keygen from openssh-server
+	Tshark      = "tshark"      // an independent decoder
+	Systemd     = "systemd"     // systemd-analyze
+	OpenVSwitch = "openvswitch" // the programs of openvswitch-switch; no service is needed
 )
 
 // Need skips t when have is false, naming the need and why it matters here. It

@@ -1,0 +1,42 @@
+package ovs
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// AddUnderlay gives the switch a bridge over which tunnels to receivers leave by one
+// port of it. Their packets have from as outer source address, where the tunnel does
+// not say another, and lead to mac.
+func (s *Switch) AddUnderlay(bridge, port string, from netip.Prefix, mac string, receivers ...netip.Addr) error {
+	if err := s.AddBridge(bridge); err != nil {
+		return err
+	}
+	if err := s.AddPorts(bridge, port); err != nil {
+		return err
+	}
+	order := "netdev-dummy/ip4addr"
+	if from.Addr().Is6() {
+		order = "netdev-dummy/ip6addr"
+	}
+	if _, err := s.Appctl(order, bridge, from.String()); err != nil {
+		return err
+	}
+	for _, r := range receivers {
+		if err := s.AddReceiver(bridge, r, mac); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AddReceiver makes an underlay lead to one more receiver.
+func (s *Switch) AddReceiver(bridge string, receiver netip.Addr, mac string) error {
+	if _, err := s.Appctl("ovs/route/add", netip.PrefixFrom(receiver, receiver.BitLen()).String(), bridge); err != nil {
+		return fmt.Errorf("route to %s: %w", receiver, err)
+	}
+	if _, err := s.Appctl("tnl/neigh/set", bridge, receiver.String(), mac); err != nil {
+		return fmt.Errorf("neighbour %s: %w", receiver, err)
+	}
+	return nil
+}
