@@ -56,5 +56,7 @@
 // # Other namespaces
 //
 // A [Mirror] works in one network namespace. A [Host] is the driver of a whole host: its
-// sessions may name ports of containers and of other network namespaces.
+// sessions may name ports of containers and of other network namespaces. Where the
+// copies of one have to cross namespaces, it makes a veth pair for them; that is ours by
+// its name, which begins with "span-0", and its interface group.
 package hostmirror

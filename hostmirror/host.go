@@ -219,6 +219,16 @@ func placesOf(sessions ...models.Session) []string {
 	return out
 }
 
+// placesFor gives the places that the sessions of a change set name, or are known to
+// have named.
+func (h *Host) placesFor(cs models.ChangeSet) []string {
+	all := sessionsOf(cs)
+	for _, s := range all {
+		all = append(all, h.forms[s.Name]...)
+	}
+	return placesOf(all...)
+}
+
 // sessionsOf gives all sessions that a change set names, before and after.
 func sessionsOf(cs models.ChangeSet) []models.Session {
 	var all []models.Session
@@ -239,7 +249,13 @@ func (h *Host) Confirm(context.Context, drivers.Checkpoint) error { return nil }
 // applies that.
 func (h *Host) Revert(ctx context.Context, cp drivers.Checkpoint) error {
 	h.rememberChanges(cp.Changes)
-	return revert(ctx, h, h.o.Device, cp)
+	if err := revert(ctx, h, h.o.Device, cp); err != nil {
+		return err
+	}
+	if err := h.sweep(ctx, cp.Changes); err != nil {
+		return h.failed(drivers.PhaseRevert, err)
+	}
+	return nil
 }
 
 // Counters gives the counters of all copies of our sessions, with the names of ports
@@ -272,7 +288,7 @@ func (h *Host) Report(ctx context.Context) (Report, error) {
 		}
 		for i := range r.Copies {
 			c := &r.Copies[i]
-			src := h.askedSource(sp, c.Session, models.Source{Kind: models.SourcePort, Name: c.Source, Direction: c.Direction})
+			src := h.countedSource(sp, c.Session, models.Source{Kind: models.SourcePort, Name: c.Source, Direction: c.Direction})
 			c.Source, c.Direction = src.Name, src.Direction
 			for j := range c.Destinations {
 				c.Destinations[j] = h.askedPort(sp, c.Session, c.Destinations[j])
@@ -289,7 +305,7 @@ func (h *Host) Report(ctx context.Context) (Report, error) {
 }
 
 func (h *Host) nameCounter(sp *space, c *Counter) {
-	src := h.askedSource(sp, c.Session, models.Source{Kind: models.SourcePort, Name: c.Source, Direction: c.Direction})
+	src := h.countedSource(sp, c.Session, models.Source{Kind: models.SourcePort, Name: c.Source, Direction: c.Direction})
 	c.Source, c.Direction = src.Name, src.Direction
 	if c.Destination == "" {
 		return
@@ -299,6 +315,20 @@ func (h *Host) nameCounter(sp *space, c *Counter) {
 		to[i] = h.askedPort(sp, c.Session, to[i])
 	}
 	c.Destination = strings.Join(to, " ")
+}
+
+// countedSource is askedSource that names, for the near end of a relay, the place where
+// the frames came from: "by container:web".
+func (h *Host) countedSource(sp *space, session string, src models.Source) models.Source {
+	if l, ok := sp.m.snap.byName(src.Name); ok && isRelay(l) {
+		for _, other := range h.spaces() {
+			if end, ok := other.m.snap.byName(l.name); ok && other != sp && isRelay(end) {
+				src.Name = "by " + h.where(other)
+			}
+		}
+		return src
+	}
+	return h.askedSource(sp, session, src)
 }
 
 // failed makes err a drivers.Error of this host.

@@ -305,8 +305,7 @@ func TestHostRefuses(t *testing.T) {
 		kind transport.Kind
 		text string
 	}{
-		{"no cable to the host", session("sp-a", []string{"m0"}, port("netns:a/eth1", models.Rx)), drivers.Unsupported, "no cable (veth) leads from it"},
-		{"a cable to itself", session("sp-a", []string{"m0"}, port("netns:a/x0", models.Rx)), drivers.Unsupported, "no cable (veth) leads from it"},
+		{"paused, and far away", session("sp-a", []string{"m0"}, port("container:still/eth1", models.Rx)), transport.Rejected, "is paused: let it go on"},
 		{"both ends of a cable", session("sp-a", []string{"m0"}, port("netns:a/eth0", models.Rx), port("va0", models.Rx)), drivers.Unsupported, "are one cable"},
 		{"two namespaces of destinations", session("sp-a", []string{"m0", "netns:a/ma"}, port("va0", models.Rx)), drivers.Unsupported, "in different network namespaces"},
 		{"no such port", session("sp-a", []string{"m0"}, port("netns:a/eth9", models.Rx)), transport.Rejected, "source netns:a/eth9 does not exist"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -183,11 +184,27 @@ type piece struct {
 	s  models.Session
 }
 
-// join makes one session, as it was asked for, of what namespaces hold of it. More
-// than one of them is a change half done: it shows as a line of Extra.
+// join makes one session, as it was asked for, of what namespaces hold of it: one has
+// its destination, others what comes to that one by relays. What does not fit together
+// is a change half done, or one by hand: it shows as lines of Extra.
 func (h *Host) join(pieces []piece) models.Session {
 	var out models.Session
-	for i, p := range pieces {
+	var far, near []piece
+	takes := make(map[string]*space) // relays from which a namespace takes copies
+	for _, p := range pieces {
+		if h.intoRelays(p) {
+			far = append(far, p)
+			continue
+		}
+		near = append(near, p)
+		for _, src := range p.s.Sources {
+			if l, ok := p.sp.m.snap.byName(src.Name); ok && isRelay(l) {
+				takes[src.Name] = p.sp
+			}
+		}
+	}
+	for i, p := range near {
+		p.s.Sources = slices.DeleteFunc(slices.Clone(p.s.Sources), func(src models.Source) bool { return takes[src.Name] == p.sp })
 		s := h.asAsked(p.sp, p.s)
 		if i == 0 {
 			out = s
@@ -196,12 +213,52 @@ func (h *Host) join(pieces []piece) models.Session {
 		out.Sources = append(out.Sources, s.Sources...)
 		out.Destination.Ports = append(out.Destination.Ports, s.Destination.Ports...)
 		out.Extra = append(out.Extra, s.Extra...)
-		out.Extra = append(out.Extra, fmt.Sprintf("made in %s as well as in %s", h.where(p.sp), h.where(pieces[0].sp)))
+		out.Extra = append(out.Extra, fmt.Sprintf("made in %s as well as in %s", h.where(p.sp), h.where(near[0].sp)))
 		if out.Status.State != models.OperDown {
 			out.Status = s.Status
 		}
 	}
+	for _, p := range far {
+		if len(near) == 0 && out.Name == "" {
+			out = models.Session{Device: p.s.Device, Name: p.s.Name, Filter: p.s.Filter, Destination: models.Destination{Kind: models.DestinationPort}}
+		}
+		h.joinFar(&out, p, takes)
+	}
+	for name, sp := range takes {
+		out.Extra = append(out.Extra, fmt.Sprintf("nothing is copied into cable %s, from which %s takes copies", name, h.where(sp)))
+	}
 	return out.Normalize()
+}
+
+// intoRelays reports whether all copies of a piece go into relays.
+func (h *Host) intoRelays(p piece) bool {
+	return len(p.s.Destination.Ports) > 0 && !slices.ContainsFunc(p.s.Destination.Ports, func(port string) bool {
+		l, ok := p.sp.m.snap.byName(port)
+		return !ok || !isRelay(l)
+	})
+}
+
+// joinFar adds what comes by a relay, and takes the relay out of those that are taken
+// from.
+func (h *Host) joinFar(out *models.Session, p piece, takes map[string]*space) {
+	for _, name := range p.s.Destination.Ports {
+		to := takes[name]
+		if to == nil {
+			out.Extra = append(out.Extra, fmt.Sprintf("copies in %s go into cable %s, from which nothing takes them", h.where(p.sp), name))
+		} else if why := (relay{name, to, p.sp}).fault(); why != "" {
+			out.Extra = append(out.Extra, fmt.Sprintf("cable %s from %s to %s: %s", name, h.where(p.sp), h.where(to), why))
+		}
+		delete(takes, name)
+	}
+	if !reflect.DeepEqual(models.NormalizeRules(p.s.Filter), models.NormalizeRules(out.Filter)) {
+		out.Extra = append(out.Extra, fmt.Sprintf("%s: the filter is another one", h.where(p.sp)))
+	}
+	s := h.asAsked(p.sp, p.s)
+	out.Sources = append(out.Sources, s.Sources...)
+	out.Extra = append(out.Extra, s.Extra...)
+	if out.Status.State != models.OperDown && s.Status.State != models.OperUp {
+		out.Status = s.Status
+	}
 }
 
 func (h *Host) where(sp *space) string { return cmp.Or(h.label(sp), "the host's own namespace") }

@@ -37,7 +37,7 @@ func (h *Host) checkLoops(before map[*space]*snapshot) error {
 			l.name = models.JoinPlace(h.label(sp), l.name)
 			l.index, l.master, l.parent, l.peer = indexOf(sp, l.index), indexOf(sp, l.master), indexOf(sp, l.parent), indexOf(sp, l.peer)
 			for _, other := range h.spaces() {
-				if far, ok := h.across(sp, own, other); ok && other != sp {
+				if far, ok := h.otherEnd(sp, own, other); ok && other != sp {
 					l.peer = indexOf(other, far.index)
 				}
 			}
@@ -80,4 +80,13 @@ func (h *Host) checkLoops(before map[*space]*snapshot) error {
 		}
 	}
 	return all.checkLoops(added)
+}
+
+// otherEnd gives the other end of a cable between two namespaces, also of a relay that
+// is yet to be made.
+func (h *Host) otherEnd(at *space, l link, to *space) (link, bool) {
+	if near, ok := to.m.last().byName(l.name); ok && isRelay(l) && isRelay(near) {
+		return near, true
+	}
+	return h.across(at, l, to)
 }

@@ -2,6 +2,7 @@ package hostmirror
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spanctl/spanctl/drivers"
@@ -13,20 +14,41 @@ import (
 // the other way round.
 func (h *Host) askedSource(sp *space, session string, src models.Source) models.Source {
 	for _, form := range h.forms[session] {
+		swapped := models.Source{}
 		for _, asked := range form.Sources {
-			l, swapped, err := h.reach(asked.Name, sp)
+			l, turned, err := h.reach(asked.Name, sp)
 			if err != nil || l.name != src.Name {
 				continue
 			}
-			src.Name = asked.Name
-			if swapped {
-				src.Direction = opposite(src.Direction)
+			if !turned {
+				src.Name = asked.Name
+				return src
 			}
-			return src
+			// Elsewhere the session has the ports themselves, and a relay.
+			if h.home(form) == sp {
+				swapped = models.Source{Kind: src.Kind, Name: asked.Name, Direction: opposite(src.Direction)}
+			}
+		}
+		if swapped.Name != "" {
+			return swapped
 		}
 	}
 	src.Name = models.JoinPlace(h.label(sp), src.Name)
 	return src
+}
+
+// home gives the namespace in which a session of a form is made, nil where that is not
+// known now.
+func (h *Host) home(form models.Session) *space {
+	ports := portsOf(form) // destinations first
+	if len(ports) == 0 {
+		return h.base
+	}
+	sp, _, err := h.in(ports[0])
+	if err != nil {
+		return nil
+	}
+	return sp
 }
 
 // askedPort is askedSource for a destination.
@@ -72,7 +94,8 @@ func (h *Host) in(port string) (*space, string, error) {
 }
 
 // reach gives the link of namespace to where what passes a port can be copied: the
-// port itself, or the near end of its cable (swapped).
+// port itself, or the near end of its cable (swapped). With errNoCable it gives the link
+// of the port.
 func (h *Host) reach(port string, to *space) (l link, swapped bool, err error) {
 	at, name, err := h.in(port)
 	if err != nil {
@@ -88,9 +111,12 @@ func (h *Host) reach(port string, to *space) (l link, swapped bool, err error) {
 	if near, ok := h.across(at, l, to); ok {
 		return near, true, nil
 	}
-	return link{}, false, fmt.Errorf("%w: %s is in %s, and no cable (veth) leads from it to %s, where the copies shall go: a copy cannot leave its namespace by itself; "+
-		"name a destination in the same namespace, or send the copies from there in a tunnel", drivers.ErrUnsupported, port, h.where(at), h.where(to))
+	return l, false, errNoCable
 }
+
+// errNoCable means that a port is in another namespace, and no cable leads from it to
+// the one that was meant.
+var errNoCable = errors.New("no cable leads from there")
 
 // across gives the other end of a veth whose ends are in two namespaces. Both ends
 // must know each other.
@@ -124,6 +150,10 @@ type placed struct {
 	sp    *space
 	s     models.Session
 	notes map[string]note // of sources that stand for others, by their names there
+
+	// far are the parts of the session in other namespaces, whose copies come by a relay.
+	far    map[*space]models.Session
+	relays []relay
 }
 
 // note says for which source another one stands.
@@ -135,23 +165,15 @@ type note struct {
 // place decides where a session is made. The host must have looked at the places
 // that it names.
 func (h *Host) place(s models.Session) (placed, error) {
-	p := placed{s: s, notes: make(map[string]note)}
-	for _, name := range portsOf(s) { // destinations first
-		at, _, err := h.in(name)
-		switch {
-		case err != nil:
+	p := placed{s: s, notes: make(map[string]note), far: make(map[*space]models.Session)}
+	for _, name := range portsOf(s) {
+		if _, _, err := h.in(name); err != nil {
 			return p, err
-		case p.sp == nil:
-			p.sp = at
 		}
 	}
-	if p.sp == nil {
-		p.sp = h.base
-	}
-	for _, f := range p.sp.places {
-		if f.paused {
-			return p, fmt.Errorf("%s is paused: let it go on before anything is changed in it", f.place)
-		}
+	p.sp = h.home(s)
+	if err := p.sp.awake(); err != nil {
+		return p, err
 	}
 	p.s.Destination.Ports = nil
 	for _, name := range s.Destination.Ports {
@@ -175,6 +197,12 @@ func (h *Host) place(s models.Session) (placed, error) {
 			continue
 		}
 		l, swapped, err := h.reach(src.Name, p.sp)
+		if errors.Is(err, errNoCable) {
+			if err := h.placeFar(&p, s, src, l); err != nil {
+				return p, err
+			}
+			continue
+		}
 		if err != nil {
 			return p, fmt.Errorf("source %w", err)
 		}
@@ -192,4 +220,39 @@ func (h *Host) place(s models.Session) (placed, error) {
 	}
 	p.s = p.s.Normalize()
 	return p, nil
+}
+
+// awake refuses a namespace whose container stands still.
+func (sp *space) awake() error {
+	for _, f := range sp.places {
+		if f.paused {
+			return fmt.Errorf("%s is paused: let it go on before anything is changed in it", f.place)
+		}
+	}
+	return nil
+}
+
+// placeFar has a source copied in its own namespace, into a relay to that of the
+// session. Filters hold at both ends, so that the relay carries no more than needed;
+// what counts frames or changes copies, at the near end only.
+func (h *Host) placeFar(p *placed, s models.Session, src models.Source, l link) error {
+	at, _, err := h.in(src.Name)
+	if err != nil {
+		return err
+	}
+	part, ok := p.far[at]
+	if !ok {
+		if err := at.awake(); err != nil {
+			return err
+		}
+		r := h.relayFor(s.Name, p.sp, at)
+		p.relays = append(p.relays, r)
+		p.s.Sources = append(p.s.Sources, models.Source{Kind: models.SourcePort, Name: r.name, Direction: models.Rx})
+		part = models.Session{Device: s.Device, Name: s.Name, Role: models.RoleLocal, Filter: s.Filter,
+			Destination: models.Destination{Kind: models.DestinationPort, Ports: []string{r.name}}}
+	}
+	src.Name = l.name
+	part.Sources = append(part.Sources, src)
+	p.far[at] = part.Normalize()
+	return nil
 }

@@ -46,11 +46,11 @@ func (h *Host) Render(cs models.ChangeSet, o drivers.RenderOptions) (transport.S
 			return transport.Script{}, h.failed(drivers.PhaseRender, err)
 		}
 	}
-	parts, err := h.split(cs)
+	parts, cables, err := h.split(cs)
 	if err != nil {
 		return transport.Script{}, err
 	}
-	script, err := h.renderParts(parts, o)
+	script, err := h.renderParts(parts, cables, o)
 	if err != nil {
 		return transport.Script{}, err
 	}
@@ -73,7 +73,7 @@ func (h *Host) looked(places []string) bool {
 
 // renderParts has each namespace render its part. A failure leaves no trace in what
 // the namespaces think ahead.
-func (h *Host) renderParts(parts []part, o drivers.RenderOptions) (script transport.Script, err error) {
+func (h *Host) renderParts(parts []part, cables *relayChanges, o drivers.RenderOptions) (script transport.Script, err error) {
 	ahead := make(map[*space]int)
 	before := make(map[*space]*snapshot)
 	for _, sp := range h.spaces() {
@@ -84,9 +84,16 @@ func (h *Host) renderParts(parts []part, o drivers.RenderOptions) (script transp
 			for sp, n := range ahead {
 				sp.m.ahead = sp.m.ahead[:n]
 			}
+			for _, c := range cables.add {
+				c.relay.supposeGone()
+			}
 		}
 	}()
 	script.Encoding = transport.TC
+	for _, c := range cables.add {
+		script.Steps = append(script.Steps, transport.Step{Phase: transport.Edit, Text: h.addText(c.relay), Session: c.session})
+		c.relay.supposeAdded()
+	}
 	for _, p := range parts {
 		s, err := p.sp.m.Render(p.cs, o)
 		if err != nil {
@@ -99,6 +106,10 @@ func (h *Host) renderParts(parts []part, o drivers.RenderOptions) (script transp
 	}
 	if err := h.checkLoops(before); err != nil {
 		return transport.Script{}, &drivers.Error{Device: h.o.Device, Phase: drivers.PhaseRender, Kind: transport.Rejected, Err: err}
+	}
+	for _, c := range cables.del {
+		script.Steps = append(script.Steps, transport.Step{Phase: transport.Edit, Text: h.delText(c.relay), Session: c.session})
+		c.relay.supposeGone()
 	}
 	return script, nil
 }
@@ -122,14 +133,14 @@ func (h *Host) inPlace(sp *space, err error) error {
 
 // split sorts changes by the namespaces in which sessions are, and shall be. A session
 // that shall be in another one than it is gets made there before it goes here.
-func (h *Host) split(cs models.ChangeSet) ([]part, error) {
+func (h *Host) split(cs models.ChangeSet) ([]part, *relayChanges, error) {
+	cables := &relayChanges{}
 	parts := make(map[*space]*part)
-	add := func(sp *space, c models.Change) *part {
+	add := func(sp *space, c models.Change) {
 		if parts[sp] == nil {
 			parts[sp] = &part{sp: sp, cs: models.ChangeSet{Device: cs.Device}, notes: make(map[string]note)}
 		}
 		parts[sp].cs.Changes = append(parts[sp].cs.Changes, c)
-		return parts[sp]
 	}
 	held := make(map[string]map[*space]models.Session)
 	for _, c := range cs.Changes {
@@ -145,6 +156,7 @@ func (h *Host) split(cs models.ChangeSet) ([]part, error) {
 		_, foreign := cutForeign(ses.Name)
 		if foreign || c.Op == models.Delete && len(have) == 0 {
 			add(h.base, c)
+			cables.want(h, ses.Name, nil)
 			continue
 		}
 		var to placed
@@ -156,34 +168,85 @@ func (h *Host) split(cs models.ChangeSet) ([]part, error) {
 				if errors.Is(err, drivers.ErrUnsupported) {
 					e.Kind = drivers.Unsupported
 				}
-				return nil, e
+				return nil, nil, e
+			}
+			for _, r := range to.relays {
+				if why := r.fault(); r.there() && why != "" {
+					return nil, nil, &drivers.Error{Device: cs.Device, Phase: drivers.PhaseRender, Kind: transport.Rejected, Session: ses.Name,
+						Err: fmt.Errorf("cable %s from %s to %s: %s", r.name, h.where(r.far), h.where(r.near), why), Hint: "mend it, or delete the session and make it again"}
+				}
 			}
 			if _, here := have[to.sp]; len(have) > 0 && c.Op == models.Create && !here {
-				return nil, &drivers.Error{Device: cs.Device, Phase: drivers.PhaseRender, Kind: transport.Rejected, Session: ses.Name,
+				return nil, nil, &drivers.Error{Device: cs.Device, Phase: drivers.PhaseRender, Kind: transport.Rejected, Session: ses.Name,
 					Err: errors.New("is there already, in another network namespace; look at the device again before changing it")}
-			}
-			change := models.Change{Op: c.Op, After: &to.s}
-			if s, here := have[to.sp]; here {
-				change.Before = &s
-			} else {
-				change.Op = models.Create
-			}
-			p := add(to.sp, change)
-			for name, n := range to.notes {
-				p.notes[ses.Name+"/"+name] = n
 			}
 		}
 		for _, sp := range h.spaces() {
-			if s, here := have[sp]; here && sp != to.sp {
-				add(sp, models.Change{Op: models.Delete, Before: &s})
+			want := to.in(sp)
+			before, here := have[sp]
+			switch {
+			case want == nil && here:
+				add(sp, models.Change{Op: models.Delete, Before: &before})
+			case want != nil && here:
+				add(sp, models.Change{Op: c.Op, Before: &before, After: want})
+			case want != nil:
+				add(sp, models.Change{Op: models.Create, After: want})
+			}
+			if want == nil {
 				delete(have, sp)
+			} else {
+				have[sp] = *want
+			}
+			if want != nil && sp == to.sp {
+				for name, n := range to.notes {
+					parts[sp].notes[ses.Name+"/"+name] = n
+				}
 			}
 		}
-		if to.sp != nil {
-			have[to.sp] = to.s
+		cables.want(h, ses.Name, to.relays)
+	}
+	return h.ordered(parts), cables, nil
+}
+
+// in gives what a session comes to in a namespace, nil for nothing.
+func (p *placed) in(sp *space) *models.Session {
+	if sp == p.sp {
+		return &p.s
+	}
+	if s, ok := p.far[sp]; ok {
+		return &s
+	}
+	return nil
+}
+
+// relayChanges are relays to be made before, and removed after, all filters.
+type relayChanges struct {
+	add, del []change
+}
+
+// change is a relay and the session that has it.
+type change struct {
+	session string
+	relay   relay
+}
+
+// want has a session keep those relays that are as they shall be, and no others.
+func (rc *relayChanges) want(h *Host, session string, relays []relay) {
+	drop := func(list []change, name string) []change {
+		return slices.DeleteFunc(list, func(c change) bool { return c.relay.name == name })
+	}
+	for _, r := range h.relaysOf(session) {
+		if !slices.ContainsFunc(relays, func(w relay) bool { return w == r }) {
+			rc.del = append(drop(rc.del, r.name), change{session, r})
 		}
 	}
-	return h.ordered(parts), nil
+	rc.add = slices.DeleteFunc(rc.add, func(c change) bool { return c.session == session })
+	for _, r := range relays {
+		rc.del = drop(rc.del, r.name)
+		if !r.there() {
+			rc.add = append(rc.add, change{session, r})
+		}
+	}
 }
 
 // holders gives the namespaces that hold something of a session, and what.
