@@ -277,7 +277,13 @@ func errnoKind(err error) transport.Kind {
 	}
 }
 
+// errProgramRights says what rights programs need.
+var errProgramRights = errors.New("BPF programs need CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")
+
 func hint(err error) string {
+	if errors.Is(err, errProgramRights) {
+		return "run spanctl as root, or with these capabilities; what filters can copy needs CAP_NET_ADMIN alone"
+	}
 	if errors.Is(err, syscall.EPERM) {
 		return "changing filters needs root or CAP_NET_ADMIN in the network namespace"
 	}

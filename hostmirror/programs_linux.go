@@ -44,9 +44,10 @@ func (p *programHost) close() error {
 // and marks what cannot be done here.
 func programError(err error) error {
 	switch {
+	case errors.Is(err, errProgramRights):
 	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES):
 		if missing, e := bpfcopy.Missing(); e == nil && len(missing) > 0 {
-			return fmt.Errorf("%w (BPF programs need CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; lacking: %s)", err, strings.Join(missing, ", "))
+			return fmt.Errorf("%w (%w; lacking: %s)", err, errProgramRights, strings.Join(missing, ", "))
 		}
 	case errors.Is(err, bpfcopy.ErrUnsupported) || errors.Is(err, bpfcopy.ErrLimit):
 		return fmt.Errorf("%w: %w", drivers.ErrUnsupported, err)

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spanctl/spanctl/drivers"
+	"github.com/spanctl/spanctl/hostmirror/internal/kerneltest"
 	"github.com/spanctl/spanctl/models"
 )
 
@@ -48,14 +49,34 @@ func TestRandomSequences(t *testing.T) {
 	}
 	t.Logf("SPANCTL_SEED=%d", seed)
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0))}
+	t.Run("filters", func(t *testing.T) {
+		b := newBed(t)
+		randomSequences(t, g, b, sequences, func() *Mirror { return b.open("", sessionNames...) })
+	})
+	// One process makes copies by programs, the next one may use filters only.
+	t.Run("programs", func(t *testing.T) {
+		needProgram(t, MethodBPF)
+		b := newBed(t)
+		pins := kerneltest.Pins(t)
+		randomSequences(t, g, b, max(sequences/25, 4), func() *Mirror {
+			method := []Method{MethodAuto, MethodTC, MethodBPF, MethodClsBPF}[g.IntN(4)]
+			return b.openWith(Options{Device: host, Namespace: b.host.Path(), Known: sessionNames, Method: method, Pins: pins})
+		})
+		if files := left(pins); len(files) > 0 {
+			t.Errorf("left over: %q", files)
+		}
+	})
+}
 
-	b := newBed(t)
+func randomSequences(t *testing.T, g *generator, b *bed, sequences int, open func() *Mirror) {
+	t.Helper()
 	b.foreigners("r0", "r1")
-	before := renumbered.ReplaceAllString(b.objects(), "")
-	m := b.open("", sessionNames...)
-	g.caps = m.Capabilities()
+	objects := func() string { return renumbered.ReplaceAllString(b.withoutPrograms(), "") }
+	before := objects()
 	var deaths, steps int
 	for n := range sequences {
+		m := open()
+		g.caps = m.Capabilities()
 		var done []string // what was done so far, for the report
 		for range 2 + g.IntN(4) {
 			want := g.sessions()
@@ -67,7 +88,9 @@ func TestRandomSequences(t *testing.T) {
 				done = append(done, fmt.Sprintf("(death at step %d)", at))
 				dieAt(t, m, cp, at, g.IntN(2) == 0)
 				deaths++
-				m = b.open("", sessionNames...)
+				m = open()
+				m.method = survivor(m, want)
+				g.caps = m.Capabilities()
 				cp = b.plan(m, want...)
 				done = append(done, texts(cp.Script)...)
 			}
@@ -83,7 +106,7 @@ func TestRandomSequences(t *testing.T) {
 		if err := m.Apply(t.Context(), cp); err != nil {
 			t.Fatalf("sequence %d: delete: %v\n%s", n, err, strings.Join(done, "\n"))
 		}
-		if d := cmp.Diff(before, renumbered.ReplaceAllString(b.objects(), "")); d != "" {
+		if d := cmp.Diff(before, objects()); d != "" {
 			t.Fatalf("sequence %d: not as before (-before +after):\n%s\nafter\n%s", n, d, strings.Join(done, "\n"))
 		}
 	}
@@ -91,6 +114,16 @@ func TestRandomSequences(t *testing.T) {
 	if sequences >= 20 && (deaths == 0 || steps == 0) {
 		t.Error("nothing was tried")
 	}
+}
+
+// survivor gives a method that can make all that was wanted of a process that died.
+func survivor(m *Mirror, want []models.Session) Method {
+	for _, s := range want {
+		if m.kernel().lacks(takenOf(s)) != "" {
+			return MethodAuto
+		}
+	}
+	return m.method
 }
 
 // dieAt applies and ends, as by kill -9, before or after one step: nothing that was done
@@ -157,6 +190,9 @@ func (g *generator) session(name string) models.Session {
 	if g.can(models.FeatureSample) && g.IntN(4) == 0 {
 		ses.SampleOneIn = uint32(2 + g.IntN(100))
 	}
+	if g.can(models.FeatureTruncate) && g.IntN(4) == 0 {
+		ses.TruncateTo = uint16(80 + g.IntN(1000))
+	}
 	return ses.Normalize()
 }
 
@@ -173,8 +209,12 @@ func (g *generator) rules() []models.Rule {
 	return out
 }
 
-// killed is the environment variable that makes TestKilled the process to be killed.
-const killed = "SPANCTL_TEST_KILLED"
+// killed is the environment variable that makes TestKilled the process to be killed; it
+// says by which method copies are made.
+const (
+	killed     = "SPANCTL_TEST_KILLED"
+	killedPins = "SPANCTL_TEST_PINS"
+)
 
 // TestKilled kills a process at any moment of an Apply. What it leaves is told from what
 // is wanted, the rest is done, and at the end all goes away.
@@ -183,10 +223,18 @@ func TestKilled(t *testing.T) {
 		dieWhileApplying(t)
 		return
 	}
+	for _, method := range []Method{MethodTC, MethodBPF} {
+		t.Run(string(method), func(t *testing.T) { killWhileApplying(t, method) })
+	}
+}
+
+func killWhileApplying(t *testing.T, method Method) {
 	b := newBed(t)
 	b.foreigners("r0", "r1")
-	before := renumbered.ReplaceAllString(b.objects(), "")
-	m := b.open("", sessionNames...)
+	objects := func() string { return renumbered.ReplaceAllString(b.withoutPrograms(), "") }
+	before := objects()
+	pins := kerneltest.Pins(t)
+	m := b.openWith(Options{Device: host, Namespace: b.host.Path(), Known: sessionNames, Method: method, Pins: pins})
 	g := &generator{Rand: rand.New(rand.NewPCG(1, 0)), caps: m.Capabilities()}
 	self, err := os.Executable()
 	if err != nil {
@@ -202,7 +250,7 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		cmd := exec.Command(self, "-test.run=^TestKilled$", "-test.v")
-		cmd.Env = append(os.Environ(), killed+"=1")
+		cmd.Env = append(os.Environ(), killed+"="+string(method), killedPins+"="+pins)
 		cmd.Stdin = bytes.NewReader(text)
 		cmd.ExtraFiles = []*os.File{os.NewFile(uintptr(dup(t, b.host.FD())), "namespace")}
 		out, err := cmd.StdoutPipe()
@@ -238,8 +286,11 @@ func TestKilled(t *testing.T) {
 	// An empty table that the last death has left goes with the next change.
 	b.to(m, session("sp-a", []string{"m0"}, port("r0", models.Rx)))
 	b.to(m)
-	if d := cmp.Diff(before, renumbered.ReplaceAllString(b.objects(), "")); d != "" {
+	if d := cmp.Diff(before, objects()); d != "" {
 		t.Errorf("(-before +after):\n%s", d)
+	}
+	if files := left(pins); len(files) > 0 {
+		t.Errorf("left over: %q", files)
 	}
 }
 
@@ -250,7 +301,9 @@ func dieWhileApplying(t *testing.T) {
 	if err := json.NewDecoder(os.Stdin).Decode(&cp); err != nil {
 		t.Fatal(err)
 	}
-	m, err := Open(t.Context(), Options{Device: host, Namespace: "/proc/self/fd/3"})
+	m, err := Open(t.Context(), Options{
+		Device: host, Namespace: "/proc/self/fd/3", Method: Method(os.Getenv(killed)), Pins: os.Getenv(killedPins),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

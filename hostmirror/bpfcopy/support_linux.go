@@ -3,7 +3,6 @@ package bpfcopy
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -45,9 +44,6 @@ func (h *Host) Probe() Support {
 		return s
 	}
 	if s.Err = loadSample(); s.Err != nil {
-		if len(s.Missing) > 0 {
-			s.Err = fmt.Errorf("BPF programs need %s: %w", strings.Join(s.Missing, ", "), s.Err)
-		}
 		return s
 	}
 	_, err := h.query(loopback, ebpf.AttachTCXIngress)
