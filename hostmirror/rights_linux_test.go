@@ -42,8 +42,8 @@ func TestRights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Since Linux 5.19 whoever may open a pin may look (commit c8644cd0efe7 of the kernel,
-	// "refine kernel.unprivileged_bpf_disabled behaviour").
+	// Seen on 6.1 and 6.18: whoever may open a pin may look, whatever the setting
+	// kernel.unprivileged_bpf_disabled says.
 	looking := "done"
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
