@@ -135,6 +135,19 @@ func (n *netlinkAccess) readTCX(ctx context.Context, s *snapshot) error {
 	return nil
 }
 
+// prune takes away what programs would copy to strangers.
+func (n *netlinkAccess) prune(ctx context.Context) ([]string, error) {
+	if some, err := bpfcopy.Pinned(n.programs.options); err != nil || !some {
+		return nil, programError(err)
+	}
+	host, err := n.programs.open()
+	if err != nil {
+		return nil, err
+	}
+	done, err := host.Prune(ctx)
+	return done, programError(err)
+}
+
 // support finds out whether programs can be made, by loading one that is attached
 // nowhere.
 func (n *netlinkAccess) support() bpfcopy.Support {

@@ -21,9 +21,11 @@ import (
 // WatchAction is one line of host watch.
 type WatchAction struct {
 	At time.Time `json:"at"`
-	// Action is watching, changed (a session was made, changed or taken away), waiting
+	// Action is watching, changed (a session was made, changed or taken away), stopped
+	// (copies by a program, before they reach a stranger with the index of an interface
+	// that went), waiting
 	// (an intent cannot be made now), well (an intent that waited needs nothing any
-	// more), failed, recovered or stopped.
+	// more), failed, recovered or ended.
 	Action string `json:"action"`
 	Intent string `json:"intent,omitempty"`
 	Run    string `json:"run,omitempty"`
@@ -94,14 +96,51 @@ func (w *hostWatch) run(ctx context.Context, every time.Duration) error {
 	err := hostkeep.Watcher{
 		Events: func(ctx context.Context) (<-chan string, error) { return linkwatch.Open(ctx, w.host.namespace) },
 		Look:   w.look,
+		Alarm:  w.alarm,
 		Settle: 200 * time.Millisecond, Most: 2 * time.Second, Every: every,
 	}.Run(ctx)
 	if err != nil {
 		return err
 	}
 	w.app.left = w.leaves(context.WithoutCancel(ctx))
-	w.say(WatchAction{Action: "stopped", Text: w.app.left})
+	w.say(WatchAction{Action: "ended", Text: w.app.left})
 	return nil
+}
+
+// alarm takes copies by programs away at once whose destination went: the kernel may
+// give its index to a stranger.
+func (w *hostWatch) alarm(ctx context.Context, event string) {
+	if err := w.prune(ctx, event); err != nil && ctx.Err() == nil {
+		w.once("", WatchAction{Action: "failed", Why: event, Text: err.Error()})
+	}
+}
+
+func (w *hostWatch) prune(ctx context.Context, why string) error {
+	drv, err := w.host.dial.open(ctx, w.host.device)
+	if err != nil {
+		return err
+	}
+	defer drv.Close()
+	p, ok := drv.(interface {
+		Prune(context.Context) ([]string, error)
+	})
+	if !ok {
+		return nil
+	}
+	release, err := w.host.store.Lock(ctx, store.NewRunID(time.Now()), hostOnly(w.host))
+	if err != nil {
+		var locked *store.LockedError
+		if errors.As(err, &locked) {
+			return nil // the look that follows waits for it
+		}
+		return err
+	}
+	defer func() { _ = release() }() // a lock that was lost is no longer held
+	done, err := p.Prune(ctx)
+	for _, text := range done {
+		w.say(WatchAction{Action: "stopped", Why: why, Text: text})
+	}
+	return err
 }
 
 // look is one host apply.
@@ -123,6 +162,9 @@ func (w *hostWatch) look(ctx context.Context, why string) time.Time {
 }
 
 func (w *hostWatch) apply(ctx context.Context, why string) (time.Time, error) {
+	if err := w.prune(ctx, why); err != nil {
+		return time.Time{}, err
+	}
 	done, err := w.app.settle(ctx, w.host)
 	for _, r := range done {
 		w.say(WatchAction{Action: "recovered", Run: r.Run, Text: recoveredText(r)})

@@ -113,6 +113,11 @@ func command(t *testing.T, name string, args ...string) string {
 // copies sends a frame at one port of a network namespace and counts how often it
 // comes in at another.
 func copies(ns, from, to string, frame []byte) (int, error) {
+	return copiesAs(ns, from, to, frame, frame)
+}
+
+// copiesAs is copies for copies that are not as the frame.
+func copiesAs(ns, from, to string, frame, want []byte) (int, error) {
 	type result struct {
 		n   int
 		err error
@@ -120,14 +125,14 @@ func copies(ns, from, to string, frame []byte) (int, error) {
 	done := make(chan result)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and its namespace with it
-		n, err := copiesHere(ns, from, to, frame)
+		n, err := copiesHere(ns, from, to, frame, want)
 		done <- result{n, err}
 	}()
 	r := <-done
 	return r.n, r.err
 }
 
-func copiesHere(ns, from, to string, frame []byte) (int, error) {
+func copiesHere(ns, from, to string, frame, want []byte) (int, error) {
 	h, err := netns.GetFromName(ns)
 	if err != nil {
 		return 0, err
@@ -174,7 +179,7 @@ func copiesHere(ns, from, to string, frame []byte) (int, error) {
 		if err != nil {
 			return n, err
 		}
-		if bytes.Equal(buf[:k], frame) {
+		if bytes.Equal(buf[:k], want) {
 			n++
 		}
 	}

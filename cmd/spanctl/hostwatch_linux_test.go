@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/spanctl/spanctl/internal/require"
 )
 
 // watching is a host watch under way.
@@ -43,7 +47,7 @@ func (w *watching) next(action, text string) WatchAction {
 			if err := json.Unmarshal([]byte(line), &a); err != nil {
 				w.t.Fatalf("%q: %v", line, err)
 			}
-			if a.Action == action && strings.Contains(a.Text, text) {
+			if (a.Action == action || action == "") && strings.Contains(a.Text, text) {
 				found = &a
 				return true
 			}
@@ -135,7 +139,7 @@ func TestHostWatch(t *testing.T) {
 	b.in("ip link delete other0")
 	b.in("ip link set alien0 down")
 	e := w.end(syscall.SIGTERM)
-	if got := strings.TrimPrefix(e.out, before); strings.Count(got, "\n") != 1 || !strings.Contains(got, `"stopped"`) {
+	if got := strings.TrimPrefix(e.out, before); strings.Count(got, "\n") != 1 || !strings.Contains(got, `"ended"`) {
 		t.Errorf("last lines: %s", got)
 	}
 	if e.status != exitOK {
@@ -194,4 +198,58 @@ func TestHostWatchOthers(t *testing.T) {
 		t.Errorf("%d lines for 6 things:\n%s", n, w.out.String())
 	}
 	w.end(syscall.SIGTERM)
+}
+
+// TestHostWatchProgram: a program copies to an index, so that a stranger which gets it
+// would get the copies too. It gets none.
+func TestHostWatchProgram(t *testing.T) {
+	t.Parallel()
+	cut := strings.Replace(hostIntent("cut", "in0", "out0", "1h"), "  expires", "  truncate: 100\n  expires", 1)
+	b := newHostBed(t, map[string]string{"cut.yaml": cut})
+	// A BPF file system of its own, which goes with the process: others may have none.
+	w := &watching{t: t, process: &process{cmd: exec.Command("unshare", append([]string{"--mount", "sh", "-c", `mount -t bpf bpf /sys/fs/bpf && exec spanctl "$@"`, "sh"},
+		b.host("watch", "-o", "json", "--every", "1h", "--intents", "cut.yaml")...)...)}}
+	w.cmd.Dir, w.cmd.Env = b.dir, b.env
+	w.cmd.Stdout, w.cmd.Stderr = &w.out, &w.err
+	if err := w.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if w.cmd.ProcessState == nil {
+			_ = w.cmd.Process.Kill()
+			w.wait()
+		}
+	})
+	first := w.next("", "")
+	for first.Action == "watching" {
+		first = w.next("", "")
+	}
+	require.Need(t, "bpf", first.Action == "changed", "a BPF program that copies: "+first.Text)
+	b.copiedCut("out1", 1)
+	old := b.index("out0")
+	b.in("ip link delete out0")
+	if a := w.next("stopped", "cut"); !strings.Contains(a.Why, "out0 went (index "+old+")") {
+		t.Errorf("stopped: %+v", a)
+	}
+	b.in("ip link add stranger0 index " + old + " type veth peer name stranger1")
+	b.up("stranger0", "stranger1")
+	b.copiedCut("stranger1", 0)
+	w.next("waiting", "no port out0")
+	b.copiedCut("stranger1", 0)
+	b.veth("out0", "out1")
+	w.next("changed", "sp-cut")
+	b.copiedCut("out1", 1)
+	b.copiedCut("stranger1", 0)
+	if e := w.end(syscall.SIGTERM); e.status != exitOK {
+		t.Errorf("%+v", e)
+	}
+}
+
+// copiedCut is copied for copies that are cut to 100 bytes.
+func (b *hostBed) copiedCut(to string, want int) {
+	b.t.Helper()
+	long := append(bytes.Clone(hostFrame), make([]byte, 200)...)
+	if n, err := copiesAs(b.ns, "in1", to, long, long[:100]); err != nil || n != want {
+		b.t.Errorf("%d cut copies at %s, %v; want %d", n, to, err, want)
+	}
 }

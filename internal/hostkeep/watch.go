@@ -18,6 +18,10 @@ type Watcher struct {
 	// for no wish.
 	Look func(ctx context.Context, why string) (next time.Time)
 
+	// Alarm is told of each event at once, before the silence that Look waits for: it is
+	// for what must not wait. nil is none.
+	Alarm func(ctx context.Context, event string)
+
 	Settle time.Duration // of silence after an event before looking: changes come in groups
 	Most   time.Duration // longest wait while events keep coming
 	Every  time.Duration // longest time without a look
@@ -64,6 +68,7 @@ func (w Watcher) wait(ctx context.Context, events <-chan string, next time.Time)
 			<-ctx.Done() // it is closed for no other reason
 			return ""
 		}
+		w.alarm(ctx, e)
 		return reason(w.gather(ctx, events, e))
 	}
 }
@@ -81,6 +86,7 @@ func (w Watcher) gather(ctx context.Context, events <-chan string, first string)
 			if !ok {
 				return all
 			}
+			w.alarm(ctx, e)
 			if !slices.Contains(all, e) {
 				all = append(all, e)
 			}
@@ -93,6 +99,12 @@ func (w Watcher) gather(ctx context.Context, events <-chan string, first string)
 			settle.Stop()
 			return all
 		}
+	}
+}
+
+func (w Watcher) alarm(ctx context.Context, event string) {
+	if w.Alarm != nil {
+		w.Alarm(ctx, event)
 	}
 }
 

@@ -10,6 +10,39 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// TestAlarm: every event is told of, and before the look that it leads to.
+func TestAlarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var got []string
+		events := make(chan string, 3)
+		w := Watcher{
+			Settle: time.Second, Most: time.Minute, Every: time.Hour,
+			Events: func(ctx context.Context) (<-chan string, error) {
+				for _, e := range []string{"a", "b", "a"} {
+					events <- e
+				}
+				context.AfterFunc(ctx, func() { close(events) })
+				return events, nil
+			},
+			Alarm: func(_ context.Context, e string) { got = append(got, "alarm "+e) },
+			Look: func(_ context.Context, why string) time.Time {
+				if got = append(got, "look "+why); why != "" {
+					cancel()
+				}
+				return time.Time{}
+			},
+		}
+		if err := w.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if d := cmp.Diff([]string{"look ", "alarm a", "alarm b", "alarm a", "look a, b"}, got); d != "" {
+			t.Errorf("(-want +got):\n%s", d)
+		}
+	})
+}
+
 type looked struct {
 	At  time.Duration // since the beginning
 	Why string
