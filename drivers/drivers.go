@@ -27,6 +27,9 @@ type RenderOptions struct {
 	// Confirm comes in time. 0 asks for none. Ignored where the platform has none;
 	// Script.Within tells.
 	Within time.Duration
+	// Save asks for Script.Save, where the platform has a configuration that it boots
+	// with beside the one that runs (models.Capabilities.Saves).
+	Save bool
 	// Facts are what the device said of itself (DeviceState.Facts), where it was
 	// asked: they choose among the forms that releases and models take, and tell
 	// whether the device has a way back of its own. The zero value gives the most
@@ -85,6 +88,16 @@ type Expecter interface {
 	// Expect tells of sessions that are wanted on the device, so that Observe looks at
 	// all that they name. What cannot be found is for Render to refuse.
 	Expect(sessions []models.Session)
+}
+
+// Save writes the device's running configuration to the one that it boots with, by
+// the steps of the checkpoint's script. It does nothing where there are none.
+func Save(ctx context.Context, d Driver, cp Checkpoint) error {
+	if len(cp.Script.Save) == 0 {
+		return nil
+	}
+	err := d.Apply(ctx, Checkpoint{Device: cp.Device, Script: transport.Script{Encoding: cp.Script.Encoding, Steps: cp.Script.Save}})
+	return inPhase(WrapError(cp.Device, PhaseSave, err), PhaseSave)
 }
 
 // Driver is what the engine sees: one device, connected. It is used by one

@@ -21,6 +21,7 @@ const (
 	PhaseVerify  Phase = "verify"
 	PhaseConfirm Phase = "confirm"
 	PhaseRevert  Phase = "revert"
+	PhaseSave    Phase = "save" // to the configuration that the device boots with
 )
 
 // Mismatch is the kind of a device that said yes and did something else.

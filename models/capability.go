@@ -99,6 +99,10 @@ type Capabilities struct {
 	Numbered bool              `json:"numbered,omitempty"` // sessions have numbers instead of names
 	NameMax  int               `json:"nameMax,omitempty"`  // longest session name in bytes; 0 = not known
 
+	// Saves tells that a reboot ends sessions which are not written to the configuration
+	// that the device boots with, and that the platform can write it: always as a whole.
+	Saves bool `json:"saves,omitempty"`
+
 	// RSPANMark tells that the OS takes a VLAN for RSPAN only where it is set apart for
 	// that (VLAN.RemoteSPAN).
 	RSPANMark bool `json:"rspanMark,omitempty"`

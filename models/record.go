@@ -13,6 +13,9 @@ type Record struct {
 	Expires time.Time `json:"expires,omitzero"` // zero = never
 	Run     string    `json:"run,omitempty"`    // the run that wrote it last
 	Adopted bool      `json:"adopted,omitempty"`
+	// Saved tells that the session is in the configuration that the device boots with,
+	// since spanctl wrote it there; so its removal is to be written, too.
+	Saved bool `json:"saved,omitempty"`
 }
 
 // ID gives the identity of the session that the record is about.

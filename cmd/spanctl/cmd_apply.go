@@ -26,6 +26,7 @@ func (o *applyOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	cmd.Flags().DurationVar(&o.confirm, "confirm", 0, "leave the devices' way back running for this `time`; spanctl confirm ends it")
 	cmd.Flags().DurationVar(&o.wayBack, "way-back", 0, wayBackUsage)
+	cmd.Flags().StringVar(&o.save, "save", string(engine.SaveAuto), saveUsage)
 }
 
 func newApply(a *app) *cobra.Command {
@@ -68,7 +69,14 @@ func (a *app) apply(cmd *cobra.Command, s *site, req engine.ApplyRequest, o appl
 	if o.confirm < 0 || o.wayBack < 0 {
 		return errors.New("--confirm and --way-back must not be negative")
 	}
-	req.Hold, req.Within = o.confirm, o.wayBack
+	mode, err := o.saveMode()
+	if err != nil {
+		return err
+	}
+	if req.Saved != nil && mode != engine.SaveAuto {
+		return errors.New("a plan that was made before says itself what is saved: give --save to spanctl plan; a rollback saves where what it takes back was saved")
+	}
+	req.Hold, req.Within, req.Save = o.confirm, o.wayBack, mode
 	shown := false
 	req.Approve = func(p *engine.Plan) (bool, error) {
 		s.bar.stop()

@@ -246,6 +246,7 @@ func showRecovered(w io.Writer, done []engine.Recovered) {
 					line += ": " + d.Err
 				}
 				fmt.Fprintln(w, line)
+				showSaved(w, d)
 			}
 		}
 		if r.Note != "" {

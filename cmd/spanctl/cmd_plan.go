@@ -70,7 +70,22 @@ type planOptions struct {
 	remove    []string
 	keepGoing bool
 	wayBack   time.Duration
+	save      string
 }
+
+// saveMode checks --save; a command that has no such flag saves as by default.
+func (o planOptions) saveMode() (engine.SaveMode, error) {
+	switch m := engine.SaveMode(o.save); m {
+	case "":
+		return engine.SaveAuto, nil
+	case engine.SaveAuto, engine.SaveAlways, engine.SaveNever:
+		return m, nil
+	}
+	return "", fmt.Errorf("--save %s: want auto, always or never", o.save)
+}
+
+// saveUsage explains a flag of plan, apply and all that applies.
+const saveUsage = "`mode` of writing to the configuration that devices boot with: auto keeps what never expires over a reboot, and removals of what was kept; or always or never"
 
 func newPlan(a *app) *cobra.Command {
 	var o planOptions
@@ -89,6 +104,7 @@ Exit status: 0 nothing to do, 2 changes, 1 error.`,
 	cmd.Flags().StringSliceVar(&o.remove, "remove", nil, "also plan to take these intents away, by `name`")
 	cmd.Flags().BoolVar(&o.keepGoing, "keep-going", false, "plan the other intents when one is refused")
 	cmd.Flags().DurationVar(&o.wayBack, "way-back", 0, wayBackUsage)
+	cmd.Flags().StringVar(&o.save, "save", string(engine.SaveAuto), saveUsage)
 	return cmd
 }
 
@@ -122,6 +138,9 @@ func (a *app) plan(cmd *cobra.Command, s *site, args []string, o planOptions) er
 func (a *app) request(args []string, o planOptions) (engine.Request, error) {
 	req := engine.Request{Remove: o.remove, KeepGoing: o.keepGoing, Within: o.wayBack}
 	var err error
+	if req.Save, err = o.saveMode(); err != nil {
+		return req, err
+	}
 	if len(args) > 0 || len(o.remove) == 0 {
 		if req.Intents, err = a.intents(args); err != nil {
 			return req, err

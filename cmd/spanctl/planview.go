@@ -87,6 +87,12 @@ func showChange(w io.Writer, wave, waves int, cp drivers.Checkpoint) {
 		// A command of several lines stays one block.
 		fmt.Fprintln(w, "      "+strings.ReplaceAll(stepText(s), "\n", "\n      "))
 	}
+	if len(cp.Script.Save) > 0 {
+		fmt.Fprintln(w, "    and, when it is confirmed, to be kept over a reboot")
+	}
+	for _, s := range cp.Script.Save {
+		fmt.Fprintln(w, "      "+stepText(s))
+	}
 }
 
 // changeText says a change in one line, with its sign in front.
@@ -150,6 +156,16 @@ func showFindings(w io.Writer, found models.Findings) {
 	}
 }
 
+// showSaved writes how saving went, where the device was to save.
+func showSaved(w io.Writer, d engine.DeviceResult) {
+	switch {
+	case d.SaveErr != "":
+		fmt.Fprintf(w, "  %s: applied, but not saved: a reboot brings back what was saved before: %s\n", d.Device, strings.TrimPrefix(d.SaveErr, string(d.Device)+": "))
+	case d.Saved:
+		fmt.Fprintf(w, "  %s: saved\n", d.Device)
+	}
+}
+
 // showResult writes how a run ended.
 func showResult(w io.Writer, r *engine.Result) {
 	for _, g := range r.Groups {
@@ -165,6 +181,7 @@ func showResult(w io.Writer, r *engine.Result) {
 						fmt.Fprintf(w, "  %s: configured, but the device says it is down: %s\n", d.Device, st.Reason)
 					}
 				}
+				showSaved(w, d)
 				continue
 			}
 			text := fmt.Sprintf("  %s: %s", d.Device, d.Outcome)

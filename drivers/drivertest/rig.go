@@ -36,6 +36,7 @@ func Run(t *testing.T, s Subject) {
 	t.Run("timer", func(t *testing.T) { timer(t, s) })
 	t.Run("context", func(t *testing.T) { contexts(t, s) })
 	t.Run("text", func(t *testing.T) { text(t, s) })
+	t.Run("save", func(t *testing.T) { save(t, s) })
 }
 
 // rig is one device at work.

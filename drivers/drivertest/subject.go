@@ -44,6 +44,9 @@ type Peer struct {
 	// Config gives the whole configuration as text, to be compared as it is; nil
 	// where there is none.
 	Config func() string
+	// Saved tells whether the device would boot with the configuration that it runs; nil
+	// where it has but one.
+	Saved func() bool
 	// Wire gives the steps that the device received since ResetWire, in order:
 	// their texts, without what a transport types of its own accord.
 	Wire      func() []string

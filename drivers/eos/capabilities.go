@@ -63,5 +63,5 @@ var claims = map[models.Feature]models.Claim{
 
 // Capabilities gives what is claimed of EOS over its CLI.
 func (Dialect) Capabilities() models.Capabilities {
-	return models.Capabilities{Platform: Key, Claims: maps.Clone(claims), Grain: models.GrainUpdate}
+	return models.Capabilities{Platform: Key, Claims: maps.Clone(claims), Grain: models.GrainUpdate, Saves: true}
 }

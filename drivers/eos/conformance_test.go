@@ -121,6 +121,7 @@ func startSwitch(t testing.TB) *drivertest.Peer {
 		Dial:   dial,
 		Truth:  func() []models.Session { return truth(t, dev, sw) },
 		Config: dev.RunningConfig,
+		Saved:  func() bool { return body(dev.StartupConfig()) == body(dev.RunningConfig()) },
 		Wire: func() []string {
 			p := eos.Dialect{}.Profile()
 			return slices.DeleteFunc(dev.Wire(), func(l string) bool {
@@ -274,4 +275,11 @@ func TestConnectionAfterRefusal(t *testing.T) {
 	if n := len(p.Truth()); n != len(p.Foreign)+1 {
 		t.Errorf("the switch has %d sessions; want one more than %d", n, len(p.Foreign))
 	}
+}
+
+// body gives a configuration without the comments at its head, which tell of commands
+// and times.
+func body(config string) string {
+	_, after, _ := strings.Cut(config, "\nhostname ")
+	return strings.TrimRight(after, "\n")
 }

@@ -31,8 +31,9 @@
 //     On some platforms such lists look at received frames only [manual].
 //   - Sessions of ours have an access list of their own, with the session's name.
 //     It is made and removed with the session.
-//   - Nothing is written to the startup configuration: a reload ends a mirror, and
-//     drift then shows it.
+//   - What is not written to the startup configuration ends with a reload, and drift
+//     then shows it. It is written where that is asked for (RenderOptions.Save), by
+//     "write memory": as a whole, with what others changed.
 //   - "commit timer" of a configuration session takes the whole running
 //     configuration back when it lapses, not only our lines [napalm].
 package eos

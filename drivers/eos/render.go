@@ -56,8 +56,14 @@ func (d Dialect) Render(cs models.ChangeSet, o drivers.RenderOptions) (transport
 		script.Confirm = []transport.Step{{Phase: transport.Commit, Text: name + " commit"}}
 		script.Cancel = abort
 	}
+	if o.Save {
+		script.Save = []transport.Step{{Phase: transport.Commit, Text: "write memory", Accept: acceptSave}}
+	}
 	return script, nil
 }
+
+// acceptSave is what is said to a configuration that is written (public dialogs).
+const acceptSave = `^Copy completed successfully\.$`
 
 func clock(d time.Duration) string {
 	s := int(d / time.Second)

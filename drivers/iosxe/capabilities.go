@@ -84,5 +84,5 @@ var claims = map[models.Feature]models.Claim{
 
 // Capabilities gives what is claimed of IOS-XE over its CLI.
 func (Dialect) Capabilities() models.Capabilities {
-	return models.Capabilities{Platform: Key, Claims: maps.Clone(claims), Grain: models.GrainSession, Numbered: true, RSPANMark: true}
+	return models.Capabilities{Platform: Key, Claims: maps.Clone(claims), Grain: models.GrainSession, Numbered: true, RSPANMark: true, Saves: true}
 }

@@ -161,6 +161,7 @@ func startSwitch(t testing.TB, edits ...func(*peer.Options)) *bed {
 		Dial:   dial,
 		Truth:  func() []models.Session { return b.truth(t) },
 		Config: dev.RunningConfig,
+		Saved:  func() bool { return body(dev.StartupConfig()) == body(dev.RunningConfig()) },
 		Wire: func() []string {
 			p := iosxe.Dialect{}.Profile()
 			return slices.DeleteFunc(dev.Wire(), func(l string) bool {
@@ -295,4 +296,11 @@ func (b *bed) frames(t testing.TB, from string, rx, tx int, to string) int {
 	send(near, far, rx)
 	send(far, near, tx)
 	return len(sensor.Captured("eth0"))
+}
+
+// body gives a configuration without the comments at its head, which tell of commands
+// and times.
+func body(config string) string {
+	_, after, _ := strings.Cut(config, "\nhostname ")
+	return strings.TrimRight(after, "\n")
 }

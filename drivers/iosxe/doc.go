@@ -53,6 +53,7 @@
 //   - What a session of strangers has beyond the model is kept in Session.Extra, so
 //     that it is put back as it was where it was adopted. Only the form of a local
 //     session is not: it is that of the model of the switch.
-//   - Nothing is written to the startup configuration: a reload ends a mirror, and
-//     drift then shows it.
+//   - What is not written to the startup configuration ends with a reload, and drift
+//     then shows it. It is written where that is asked for (RenderOptions.Save), by
+//     "write memory": as a whole, with what others changed.
 package iosxe

@@ -35,6 +35,7 @@ const descriptionPrefix = "spanctl "
 // the last two is that of public texts [rcc], never seen by us.
 const (
 	acceptEnter    = `^(Rollback Confirmed Change: Backing up current running config to [^\n]+\s+)?Enter configuration commands, one per line\. {1,2}End with CNTL/Z\.$`
+	acceptSave     = `(?m)^\s*\[OK\]$`
 	acceptRollback = `(?s)^(Rollback Confirmed Change: Rolling to: ?\S+.*|.*\s)?Rollback Done$`
 )
 
@@ -75,6 +76,9 @@ func (d Dialect) Render(cs models.ChangeSet, o drivers.RenderOptions) (transport
 	script.Steps = append(script.Steps, transport.Step{Phase: transport.Enter, Text: enter, Accept: acceptEnter})
 	script.Steps = append(script.Steps, w.steps...)
 	script.Steps = append(script.Steps, transport.Step{Phase: transport.Leave, Text: "end"})
+	if o.Save {
+		script.Save = []transport.Step{{Phase: transport.Commit, Text: "write memory", Accept: acceptSave}}
+	}
 	return script, nil
 }
 

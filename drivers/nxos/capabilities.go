@@ -95,5 +95,5 @@ var claims = map[models.Feature]models.Claim{
 
 // Capabilities gives what is claimed of NX-OS over its CLI.
 func (Dialect) Capabilities() models.Capabilities {
-	return models.Capabilities{Platform: Key, Claims: maps.Clone(claims), Grain: models.GrainSession, Numbered: true}
+	return models.Capabilities{Platform: Key, Claims: maps.Clone(claims), Grain: models.GrainSession, Numbered: true, Saves: true}
 }

@@ -51,5 +51,7 @@
 //     since a rollback takes back what anybody changed since.
 //   - The running configuration has no last line [ox]. So that a cut text is not taken
 //     for a whole one, the name of the host is asked for behind it, in the same line.
-//   - Nothing is written to the startup configuration.
+//   - What is not written to the startup configuration ends with a reload, and drift
+//     then shows it. It is written where that is asked for (RenderOptions.Save): as a
+//     whole, with what others changed.
 package nxos

@@ -26,6 +26,10 @@ const (
 	acceptRollback   = `(?m)^Rollback completed successfully\.$`
 )
 
+// acceptSave are the lines that "copy running-config startup-config" ends with, which
+// not all releases print all of (public dialogs).
+const acceptSave = `^\s*(\[#+\] 100%\s*)?(Copy complete, now saving to disk \(please wait\)\.\.\.\s*)?(Copy complete\.?)?$`
+
 var intentName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 
 // Render writes cs as lines of the configuration mode. Every line is live at once,
@@ -61,6 +65,9 @@ func (d Dialect) Render(cs models.ChangeSet, o drivers.RenderOptions) (transport
 	script.Steps = append(script.Steps, transport.Step{Phase: transport.Enter, Text: "configure terminal", Accept: acceptEnter})
 	script.Steps = append(script.Steps, w.steps...)
 	script.Steps = append(script.Steps, transport.Step{Phase: transport.Leave, Text: "end"})
+	if o.Save {
+		script.Save = []transport.Step{{Phase: transport.Commit, Text: "copy running-config startup-config", Accept: acceptSave}}
+	}
 	return script, nil
 }
 

@@ -92,6 +92,10 @@ type Script struct {
 	// mean that there is none. Both work from another connection.
 	Restore []Step `json:"restore,omitempty"`
 	Forget  []Step `json:"forget,omitempty"`
+	// Save writes the running configuration to the one that the device boots with: all
+	// of it, with what others changed and did not save. It is sent when the change
+	// stays, after Confirm.
+	Save []Step `json:"save,omitempty"`
 }
 
 // Empty reports whether there is nothing to send.

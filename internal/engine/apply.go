@@ -65,15 +65,31 @@ type DeviceResult struct {
 	Outcome  Outcome         `json:"outcome"`
 	Err      string          `json:"err,omitempty"`
 	Sessions []models.Status `json:"sessions,omitempty"` // of the changed sessions, after
+	Saved    bool            `json:"saved,omitempty"`    // written to the configuration that the device boots with
+	SaveErr  string          `json:"saveErr,omitempty"`  // why not, where it was to be
 }
 
 // Failed reports whether not all was done that was asked.
 func (r *Result) Failed() bool {
 	switch r.Outcome {
 	case Applied, Held, Unchanged:
-		return r.Plan.Failed()
+		return r.Plan.Failed() || len(r.Unsaved()) > 0
 	}
 	return true
+}
+
+// Unsaved gives the devices that hold the change and did not write it to the
+// configuration that they boot with, though they were to.
+func (r *Result) Unsaved() []DeviceResult {
+	var out []DeviceResult
+	for _, g := range r.Groups {
+		for _, d := range g.Devices {
+			if d.SaveErr != "" {
+				out = append(out, d)
+			}
+		}
+	}
+	return out
 }
 
 // Apply locks, observes, plans, asks, and carries out. An error means that nothing

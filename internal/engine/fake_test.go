@@ -33,7 +33,7 @@ func (p fakePlatform) Capabilities() models.Capabilities {
 		claims[f] = models.Claim{Support: models.Yes}
 	}
 	claims[models.FeatureConfirm] = models.Claim{Support: p.confirm}
-	return models.Capabilities{Platform: "fake", Claims: claims, Grain: models.GrainUpdate}
+	return models.Capabilities{Platform: "fake", Claims: claims, Grain: models.GrainUpdate, Saves: true}
 }
 func (fakePlatform) Check(models.Session) []string     { return nil }
 func (fakePlatform) PortKind(string) models.SourceKind { return models.SourcePort }
@@ -54,6 +54,9 @@ func (p fakePlatform) Render(cs models.ChangeSet, o drivers.RenderOptions) (tran
 		s.Confirm = []transport.Step{{Phase: transport.Commit, Text: "forget " + o.Tag}}
 		s.Restore, s.Forget = []transport.Step{{Phase: transport.Commit, Text: "restore " + o.Tag}}, s.Confirm
 	}
+	if o.Save {
+		s.Save = []transport.Step{{Phase: transport.Commit, Text: "save"}}
+	}
 	return s, err
 }
 
@@ -63,6 +66,7 @@ type fakeDevice struct {
 	id       models.DeviceID
 	facts    models.Facts
 	sessions []models.Session
+	startup  []models.Session // what it boots with
 	vlans    map[uint16]models.VLAN
 	back     []models.Session // what the timer goes back to
 	deadline time.Time        // of the timer; zero = none runs
@@ -198,6 +202,12 @@ func (c *fakeConn) step(s transport.Step) error {
 		}
 		d.changed(d.id)
 		return err
+	case verb == "save":
+		if err := d.trip(verb); err != nil {
+			return err
+		}
+		d.startup = slices.Clone(d.sessions)
+		return nil
 	case verb == "forget":
 		return d.trip(verb)
 	case verb == "confirm" || verb == "cancel":

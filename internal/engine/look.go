@@ -231,7 +231,7 @@ func (e *Engine) RollbackPlan(ctx context.Context, id string) (*Plan, error) {
 	if len(set) == 0 {
 		return nil, fmt.Errorf("run %s left nothing on any device", id)
 	}
-	t := &task{devices: e.inventoryOrder(set)}
+	t := &task{devices: e.inventoryOrder(set), kept: make(map[models.SessionID]bool)}
 	if t.records, err = e.c.Store.Records(ctx, t.devices...); err != nil {
 		return nil, err
 	}
@@ -254,6 +254,11 @@ func (e *Engine) RollbackPlan(ctx context.Context, id string) (*Plan, error) {
 			}
 			set.Changes = append(set.Changes, en.Checkpoint.Changes.Reverse().Changes...)
 			prior[dev] = append(prior[dev], en.Checkpoint.Prior...)
+			for _, rec := range en.Checkpoint.Prior {
+				if rec.Saved {
+					t.kept[rec.ID()] = true
+				}
+			}
 		}
 		sets = append(sets, set)
 	}

@@ -25,6 +25,9 @@ type Request struct {
 	KeepGoing bool
 	// Within is the time that devices wait for a confirmation; 0 = the engine's.
 	Within time.Duration
+	// Save says whether devices write what is changed to the configuration that they
+	// boot with; "" = SaveAuto.
+	Save SaveMode
 }
 
 // Plan is what a run will do: everything that is sent is in it.
@@ -115,6 +118,7 @@ type task struct {
 	records  []models.Record // of all devices of the task
 	devices  []models.DeviceID
 	facts    map[models.DeviceID]models.Facts // what the observed devices say of themselves
+	kept     map[models.SessionID]bool        // saved before a run that is taken back
 }
 
 // Check resolves intents and checks them, with no device in reach.
@@ -381,7 +385,7 @@ func forget(t *task, p *Plan, states map[models.DeviceID]models.DeviceState, liv
 // it replaces, or the zero one.
 func record(s models.Session, intent IntentInfo, old models.Record, now time.Time) models.Record {
 	r := models.Record{Session: s.Normalize(), Intent: intent.Name, Owner: intent.Owner, Reason: intent.Reason,
-		Since: old.Since, Expires: intent.Expires.Deadline(now), Run: old.Run, Adopted: old.Adopted}
+		Since: old.Since, Expires: intent.Expires.Deadline(now), Run: old.Run, Adopted: old.Adopted, Saved: old.Saved}
 	r.Session.Status = models.Status{}
 	if r.Since.IsZero() {
 		r.Since = now

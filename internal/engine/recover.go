@@ -195,11 +195,22 @@ func (r *run) finish(ctx context.Context, g *openGroup) GroupResult {
 	}
 	var put []models.Record
 	var del []models.SessionID
+	var cps []drivers.Checkpoint
 	for _, en := range g.entries {
+		cps = append(cps, *en.Checkpoint)
 		put = append(put, en.Checkpoint.Next...)
 		del = append(del, gone(*en.Checkpoint)...)
 	}
-	if err := r.e.c.Store.Commit(ctx, r.id, g.intent, put, del); err != nil {
+	done, err := r.write(ctx, cps)
+	if err != nil {
+		r.e.c.Log.Warn("what was saved is not recorded", "run", r.id, "error", err)
+	}
+	for i := range res.Devices {
+		if err, ok := done[res.Devices[i].Device]; ok {
+			res.Devices[i].noteSaved(err)
+		}
+	}
+	if err := r.e.c.Store.Commit(ctx, r.id, g.intent, done.mark(put), del); err != nil {
 		res.Outcome, res.Err = InDoubt, err.Error()
 	}
 	return res

@@ -18,6 +18,7 @@ import (
 // rendering is what the scripts of a plan depend on beside the changes.
 type rendering struct {
 	*task
+	plan   *Plan
 	conns  *conns
 	edits  map[models.DeviceID]int64
 	within time.Duration
@@ -35,7 +36,7 @@ func (e *Engine) render(ctx context.Context, conns *conns, t *task, p *Plan, set
 	if err != nil {
 		return err
 	}
-	r := rendering{task: t, conns: conns, edits: edits, within: t.req.Within, prior: make(map[models.SessionID]models.Record, len(t.records))}
+	r := rendering{task: t, plan: p, conns: conns, edits: edits, within: t.req.Within, prior: make(map[models.SessionID]models.Record, len(t.records))}
 	if r.within <= 0 {
 		r.within = e.c.Within
 	}
@@ -54,6 +55,9 @@ func (e *Engine) render(ctx context.Context, conns *conns, t *task, p *Plan, set
 		}
 		for _, w := range out.Waves {
 			for _, cp := range w {
+				if len(cp.Script.Save) > 0 {
+					p.Notes = append(p.Notes, saveNote(g.Intent, cp.Device, t))
+				}
 				if cp.Script.Within > 0 { // a platform whose devices may have a timer, and this one has
 					timed[cp.Device] = true
 				}
@@ -82,7 +86,7 @@ func (e *Engine) renderGroup(ctx context.Context, r rendering, g plan.Group) (Gr
 					cp.Prior = append(cp.Prior, rec)
 				}
 			}
-			o := drivers.RenderOptions{Tag: tag(cs, r.edits[cs.Device]), Within: r.within, Facts: r.facts[cs.Device]}
+			o := drivers.RenderOptions{Tag: tag(cs, r.edits[cs.Device]), Within: r.within, Facts: r.facts[cs.Device], Save: e.saves(r.task, r.plan, cs)}
 			var advice models.Findings
 			var err error
 			if cp.Script, advice, err = e.script(ctx, r.conns, r.task, cs, o); err != nil {

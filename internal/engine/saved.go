@@ -66,7 +66,8 @@ func (r *run) sameScripts(ctx context.Context, t *task, saved *Plan) error {
 	for _, g := range saved.Groups {
 		for _, w := range g.Waves {
 			for _, cp := range w {
-				o := drivers.RenderOptions{Tag: tag(cp.Changes, edits[cp.Device]), Within: cp.Script.Within, Facts: t.facts[cp.Device]}
+				o := drivers.RenderOptions{Tag: tag(cp.Changes, edits[cp.Device]), Within: cp.Script.Within, Facts: t.facts[cp.Device],
+					Save: len(cp.Script.Save) > 0}
 				if len(cp.Script.Restore) > 0 && o.Within == 0 {
 					o.Within = r.e.c.Within // a way back was asked for, and the device has no timer
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -246,11 +247,31 @@ func (tx *transaction) confirm(ctx context.Context) error {
 		return err
 	}
 	put, del := tx.records()
-	if err := r.e.c.Store.Commit(ctx, r.id, tx.intent, put, del); err != nil {
+	done, err := r.write(ctx, slices.Concat(tx.waves...))
+	if err != nil {
+		r.e.c.Log.Warn("what was saved is not recorded", "run", r.id, "error", err)
+	}
+	for dev, err := range done {
+		tx.saved(dev, err)
+	}
+	if err := r.e.c.Store.Commit(context.WithoutCancel(ctx), r.id, tx.intent, done.mark(put), del); err != nil {
 		tx.doubt = true
 		return fmt.Errorf("intent %s is applied, but not recorded: %w", tx.intent, err)
 	}
 	return nil
+}
+
+// saved notes how saving went. The change stays as it is.
+func (tx *transaction) saved(dev models.DeviceID, err error) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	tx.results[dev].noteSaved(err)
+}
+
+func (d *DeviceResult) noteSaved(err error) {
+	if d.Saved = err == nil; err != nil {
+		d.SaveErr = err.Error()
+	}
 }
 
 func (tx *transaction) records() (put []models.Record, del []models.SessionID) {

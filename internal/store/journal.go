@@ -317,7 +317,7 @@ func (r entryRow) write(t *tx, run string) error {
 // there may have them.
 func withoutSecrets(cp drivers.Checkpoint) (drivers.Checkpoint, error) {
 	isSecret := func(s transport.Step) bool { return s.Secret }
-	for _, steps := range [][]transport.Step{cp.Script.Confirm, cp.Script.Cancel, cp.Script.Discard, cp.Script.Restore, cp.Script.Forget} {
+	for _, steps := range [][]transport.Step{cp.Script.Confirm, cp.Script.Cancel, cp.Script.Discard, cp.Script.Restore, cp.Script.Forget, cp.Script.Save} {
 		if slices.ContainsFunc(steps, isSecret) {
 			return cp, fmt.Errorf("%w, and the way back would need it", ErrSecret)
 		}

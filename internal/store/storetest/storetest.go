@@ -393,6 +393,7 @@ func testSecrets(t *testing.T, s store.Store) {
 		"discard": func(s *transport.Script) *[]transport.Step { return &s.Discard },
 		"restore": func(s *transport.Script) *[]transport.Step { return &s.Restore },
 		"forget":  func(s *transport.Script) *[]transport.Step { return &s.Forget },
+		"save":    func(s *transport.Script) *[]transport.Step { return &s.Save },
 	} {
 		cp := checkpoint("a")
 		*steps(&cp.Script) = []transport.Step{{Text: secret, Secret: true}}
