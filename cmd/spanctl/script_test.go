@@ -147,6 +147,10 @@ func TestScripts(t *testing.T) {
 				_, err := io.WriteString(ts.Stdout(), of(ts).switches[node(ts, args, 1, "config NODE")].RunningConfig())
 				ts.Check(err)
 			},
+			"startup": func(ts *testscript.TestScript, _ bool, args []string) {
+				_, err := io.WriteString(ts.Stdout(), of(ts).switches[node(ts, args, 1, "startup NODE")].StartupConfig())
+				ts.Check(err)
+			},
 			"same": func(ts *testscript.TestScript, neg bool, _ []string) {
 				d := of(ts).unchanged()
 				if neg && d == "" {
