@@ -275,8 +275,11 @@ func merge(set *bpfcopy.Set, o operation) error {
 	return nil
 }
 
-// batches puts together the steps that are done at once: those about one program among
-// steps that follow each other. A batch holds the numbers of its steps.
+// batches puts together the steps that are done at once, since each change of a program
+// takes milliseconds: those about one program. A step is brought forward past filters of
+// other sessions only, so that a session that goes from filters to a program or back is
+// never without copies, and past no step of another kind. A batch holds the numbers of
+// its steps.
 func batches(ops []operation) [][]int {
 	type place struct {
 		dev   string
@@ -284,16 +287,27 @@ func batches(ops []operation) [][]int {
 		hook  tcnl.Hook
 	}
 	var out [][]int
-	open := make(map[place]int) // batches of the current run of steps about programs
+	open := make(map[place]int)         // batches that can be joined
+	behind := make(map[sessionHash]int) // the first batch behind the last filter of a session
+	last := 0                           // and behind any filter
 	for i, o := range ops {
 		if !o.Verb.program() {
-			clear(open)
 			out = append(out, []int{i})
+			m, ours := parseMark(o.Cookie[:])
+			if ours && (o.Verb == addFilter || o.Verb == delFilter) {
+				behind[m.session], last = len(out), len(out)
+			} else {
+				clear(open)
+			}
 			continue
+		}
+		earliest := last // a guard is about all sessions
+		if o.Copy.Name != "" {
+			earliest = behind[nameHash(o.Copy.Name)]
 		}
 		at := place{o.Dev, o.Index, o.Hook}
 		n, ok := open[at]
-		if !ok {
+		if !ok || n < earliest {
 			n = len(out)
 			open[at] = n
 			out = append(out, nil)

@@ -177,14 +177,30 @@ func (b *bed) push(n int, clock func() time.Duration) spent {
 	return s
 }
 
-// drain waits until programs beside have nothing more to do.
+// drain waits until programs beside have nothing more to do: they sleep, and nothing
+// comes for a moment. One that waits for a processor does not sleep.
 func (b *bed) drain() {
 	last, since := -1, time.Now()
-	for begin := time.Now(); time.Since(begin) < 2*time.Second && time.Since(since) < 10*time.Millisecond; time.Sleep(time.Millisecond) {
-		if n := b.received("d0") + b.received("c0"); n != last {
+	for begin := time.Now(); time.Since(begin) < 5*time.Second && time.Since(since) < 10*time.Millisecond; time.Sleep(time.Millisecond) {
+		if n := b.received("d0") + b.received("c0"); n != last || b.busy() {
 			last, since = n, time.Now()
 		}
 	}
+}
+
+// busy reports whether a helper runs or waits for a processor; of a process, its first
+// thread (proc(5), the state in /proc/PID/stat).
+func (b *bed) busy() bool {
+	for _, pid := range b.helper {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue
+		}
+		if _, rest, _ := strings.Cut(string(text), ") "); strings.HasPrefix(rest, "R") {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *bed) received(dev string) int {
@@ -224,8 +240,11 @@ func (b *bed) helperTime() time.Duration {
 	return sum
 }
 
+var forwardOn, besideOn = processors()
+
 // processors are the one on which frames are sent and forwarded, and the one for programs
-// beside, which is the same where there is no other.
+// beside, which is the same where there is no other. They are asked for before any thread
+// is kept on one.
 func processors() (forward, beside int) {
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(os.Getpid(), &set); err != nil {
@@ -255,9 +274,8 @@ func pin(thread, processor int) error {
 func pinned(t testing.TB) {
 	t.Helper()
 	runtime.LockOSThread() // never unlocked: no other goroutine shall inherit the processor
-	forward, _ := processors()
-	if err := pin(0, forward); err != nil {
-		t.Fatalf("stay on processor %d: %v", forward, err)
+	if err := pin(0, forwardOn); err != nil {
+		t.Fatalf("stay on processor %d: %v", forwardOn, err)
 	}
 }
 

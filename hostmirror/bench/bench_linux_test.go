@@ -170,9 +170,8 @@ func (e *entry) than(other *entry) float64 {
 func (r *race) title(what string) string {
 	var u unix.Utsname
 	_ = unix.Uname(&u)
-	forward, beside := processors()
 	text := fmt.Sprintf("%s. Linux %s, %d processors", what, unix.ByteSliceToString(u.Release[:]), runtime.NumCPU())
-	if forward == beside {
+	if forwardOn == besideOn {
 		text += " (programs beside share the one that forwards)"
 	}
 	return fmt.Sprintf("%s, %s; medians of %d rounds of %d frames, %.0f ns a frame without a mirror.",
@@ -211,11 +210,16 @@ func (r *race) table(what string) {
 		if !strings.HasPrefix(e.way.name, "spanctl") {
 			continue
 		}
+		if best != nil {
+			t.add(fmt.Sprintf("… beside the best tc by hand (%s)", strings.TrimPrefix(best.name, byHand)), percent(e.than(best)))
+		}
+		if e.way.name != "spanctl" {
+			continue
+		}
 		r.ReportMetric(100*e.kept.median(), "%kept")
 		r.ReportMetric(e.extra.median(), "extra-ns/frame")
 		if best != nil {
 			r.ReportMetric(100*e.than(best), "%of-"+strings.ReplaceAll(strings.TrimPrefix(best.name, byHand), " ", "-"))
-			t.add(fmt.Sprintf("its rate beside the best tc by hand (%s)", strings.TrimPrefix(best.name, byHand)), percent(e.than(best)))
 		}
 	}
 	if base, copied := r.baseCost.median(), r.bareCost.median(); r.limit {

@@ -42,15 +42,27 @@ func TestWays(t *testing.T) {
 	}
 }
 
-// The times of a row belong to sessions that were there, and are not any more.
+// The times of a row belong to sessions that were there, and are not any more; by tc they
+// were there only when its commands can make them.
 func TestApplyAndDelete(t *testing.T) {
-	took, err := applyAndDelete(t, 40, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, d := range took {
-		if d <= 0 {
-			t.Errorf("column %d took %s", i, d)
-		}
+	for _, tt := range []struct {
+		name           string
+		sessions, port int
+		byTC           bool
+	}{
+		{"filters", 8, 4, true},
+		{"programs", 40, 4, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			took, err := applyAndDelete(t, tt.sessions, tt.port)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, d := range took {
+				if want := i < 4 || tt.byTC; d > 0 != want {
+					t.Errorf("column %d took %s", i, d)
+				}
+			}
+		})
 	}
 }

@@ -35,8 +35,7 @@ func userCopier(b *bed, d models.Direction) (string, error) {
 	ready, stop, done := make(chan started, 1), make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- b.host.Do(func() error {
-			_, beside := processors()
-			err := pin(0, beside)
+			err := pin(0, besideOn)
 			var ring []byte
 			in, out := -1, -1
 			if err == nil {

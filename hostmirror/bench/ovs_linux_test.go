@@ -128,14 +128,13 @@ func (o ovs) until(f func() error) (err error) {
 }
 
 func (o ovs) pinAll(pid int) error {
-	_, beside := processors()
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
 	if err != nil {
 		return err
 	}
 	for _, t := range tasks {
 		if id, err := strconv.Atoi(filepath.Base(t)); err == nil {
-			if err := pin(id, beside); err != nil {
+			if err := pin(id, besideOn); err != nil {
 				return err
 			}
 		}

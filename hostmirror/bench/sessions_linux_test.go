@@ -36,7 +36,7 @@ func someSessions(n int, ports ...string) []models.Session {
 
 func sessions(n int) way {
 	return way{name: fmt.Sprint(n), set: func(b *bed, _ models.Direction) (string, error) {
-		m, err := openMirror(b)
+		m, err := openMirror(b, hostmirror.MethodAuto)
 		if err != nil {
 			return "", err
 		}
@@ -143,7 +143,7 @@ func applyAndDelete(t testing.TB, many, ports int) (took [6]time.Duration, err e
 		kerneltest.Veth(b, b.host, name, b.outside, "q"+name)
 		names = append(names, name)
 	}
-	m, err := hostmirror.Open(t.Context(), hostmirror.Options{Device: device, Namespace: b.host.Path()})
+	m, err := openMirror(b, hostmirror.MethodAuto)
 	if err != nil {
 		return took, err
 	}

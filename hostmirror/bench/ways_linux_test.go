@@ -9,6 +9,7 @@ import (
 
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/hostmirror"
+	"github.com/spanctl/spanctl/hostmirror/internal/kerneltest"
 	"github.com/spanctl/spanctl/models"
 	"github.com/spanctl/spanctl/models/plan"
 )
@@ -43,10 +44,10 @@ func emptyClsact(b *bed, d models.Direction) (string, error) {
 }
 
 // spanctl makes a session with this destination.
-func spanctl(to models.Destination) func(*bed, models.Direction) (string, error) {
+func spanctl(to models.Destination, method hostmirror.Method) func(*bed, models.Direction) (string, error) {
 	return func(b *bed, d models.Direction) (string, error) {
 		port, _ := where(d)
-		m, err := openMirror(b)
+		m, err := openMirror(b, method)
 		if err != nil {
 			return "", err
 		}
@@ -61,7 +62,11 @@ func spanctl(to models.Destination) func(*bed, models.Direction) (string, error)
 		if len(report.Copies) != 1 {
 			return "", fmt.Errorf("the host reports %d copies of one session", len(report.Copies))
 		}
-		return "spanctl (" + report.Copies[0].Method + ")", nil
+		asked := ""
+		if method != hostmirror.MethodAuto {
+			asked = ", programs asked for"
+		}
+		return "spanctl (" + report.Copies[0].Method + asked + ")", nil
 	}
 }
 
@@ -81,8 +86,11 @@ func toTunnel(kind models.DestinationKind, t models.Tunnel) models.Destination {
 	return models.Destination{Kind: kind, Tunnel: &t}
 }
 
-func openMirror(b *bed, known ...string) (*hostmirror.Mirror, error) {
-	return hostmirror.Open(b.Context(), hostmirror.Options{Device: device, Namespace: b.host.Path(), Known: known})
+// openMirror opens the host, with a place of its own for programs.
+func openMirror(b *bed, method hostmirror.Method) (*hostmirror.Mirror, error) {
+	return hostmirror.Open(b.Context(), hostmirror.Options{
+		Device: device, Namespace: b.host.Path(), Method: method, Pins: kerneltest.Pins(b),
+	})
 }
 
 // bring gives the host these sessions of ours, as the engine would: look, check, plan,
@@ -112,9 +120,7 @@ func change(b *bed, m *hostmirror.Mirror, want []models.Session) (changes, error
 		return changes{}, err
 	}
 	script, err := m.Render(cs, drivers.RenderOptions{})
-	if errors.Is(err, drivers.ErrUnsupported) {
-		var e *drivers.Error
-		errors.As(err, &e)
+	if e := (*drivers.Error)(nil); errors.As(err, &e) {
 		return changes{}, fmt.Errorf("refused: %w", e.Err)
 	}
 	if err != nil {
@@ -183,7 +189,8 @@ func plainWays() []way {
 	return []way{
 		{name: control, set: nothing},
 		{name: "empty clsact", set: emptyClsact},
-		{name: "spanctl", set: spanctl(toPort())},
+		{name: "spanctl", set: spanctl(toPort(), hostmirror.MethodAuto)},
+		{name: "spanctl by programs", set: spanctl(toPort(), hostmirror.MethodBPF)},
 		{name: byHand + "matchall", set: typed("matchall", "m0")},
 		{name: byHand + "u32", set: typed("u32 match u32 0 0", "m0")},
 		{name: "nft dup", set: nftDup},
@@ -204,7 +211,8 @@ func tunnelWays(to models.Destination, create string) []way {
 	up := []string{create, "ip link set x0 addrgenmode none", "ip link set x0 mtu 9000", "ip link set x0 up"}
 	return []way{
 		{name: control, set: nothing},
-		{name: "spanctl", set: spanctl(to)},
+		{name: "spanctl", set: spanctl(to, hostmirror.MethodAuto)},
+		{name: "spanctl by programs", set: spanctl(to, hostmirror.MethodBPF)},
 		{name: byHand + "matchall", set: typed("matchall", "x0", up...)},
 		{name: byHand + "u32", set: typed("u32 match u32 0 0", "x0", up...)},
 	}
