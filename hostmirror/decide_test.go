@@ -3,6 +3,7 @@ package hostmirror
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -267,6 +268,22 @@ func TestPorts(t *testing.T) {
 	}
 	if len(got) != len(testHost().links) {
 		t.Errorf("%d ports of %d", len(got), len(testHost().links))
+	}
+}
+
+// TestAddresses: what the kernel gives to every device by itself makes no routed port.
+func TestAddresses(t *testing.T) {
+	var s snapshot
+	s.setLinks([]tcnl.Link{{Index: 1, Name: "m0"}, {Index: 2, Name: "r0"}}, []tcnl.Addr{
+		{Ifindex: 1, Prefix: netip.MustParsePrefix("fe80::1/64")}, {Ifindex: 2, Prefix: netip.MustParsePrefix("fe80::2/64")},
+		{Ifindex: 2, Prefix: netip.MustParsePrefix("2001:db8::1/64")}, {Ifindex: 2, Prefix: netip.MustParsePrefix("169.254.0.1/16")},
+	}, nil)
+	got := s.ports()
+	if m := got["m0"]; m.Mode == models.PortRouted || len(m.Addresses) != 0 {
+		t.Errorf("m0 %+v", m)
+	}
+	if r := got["r0"]; r.Mode != models.PortRouted || len(r.Addresses) != 2 {
+		t.Errorf("r0 %+v", r)
 	}
 }
 

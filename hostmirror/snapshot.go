@@ -60,7 +60,9 @@ func (s *snapshot) setLinks(links []tcnl.Link, addrs []tcnl.Addr, neighs []tcnl.
 			l.parent = from.Lower
 		}
 		for _, a := range addrs {
-			if a.Ifindex == l.index && a.Prefix.IsValid() {
+			// An IPv6 link-local address tells of no duty: the kernel gives one to every device
+			// that is up.
+			if a.Ifindex == l.index && a.Prefix.IsValid() && !(a.Prefix.Addr().Is6() && a.Prefix.Addr().IsLinkLocalUnicast()) {
 				l.addrs = append(l.addrs, a.Prefix)
 			}
 		}
