@@ -196,11 +196,11 @@ func find(filters []tcnl.Filter, o operation, index int) (tcnl.Filter, error) {
 			continue
 		}
 		if _, ours := markOf(f); !ours || !bytes.Equal(f.Actions[0].Cookie, o.Cookie[:]) {
-			return tcnl.Filter{}, errors.New("another filter has taken this place since the plan was made; it is left alone")
+			return tcnl.Filter{}, errOther
 		}
 		return f, nil
 	}
-	return tcnl.Filter{}, errors.New("the filter is no longer there; plan again")
+	return tcnl.Filter{}, errGone
 }
 
 // identity is that of the filter that a delete is about, on a device.
@@ -210,7 +210,16 @@ func (o operation) identity(index int) tcnl.ID {
 	}
 }
 
+var (
+	errOther = errors.New("another filter has taken this place since the plan was made; it is left alone")
+	errGone  = errors.New("the filter is no longer there; plan again")
+)
+
 // inDoubt reports whether the kernel may have done what err is about.
 func inDoubt(err error) bool {
+	var said *transport.Error
+	if errors.As(err, &said) {
+		return said.InDoubt
+	}
 	return errors.Is(err, tcnl.ErrCut) || errors.Is(err, tcnl.ErrUnseen) || err != nil && errnoKind(err) == transport.Timeout
 }

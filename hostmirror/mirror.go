@@ -55,6 +55,10 @@ var (
 // Open opens the network namespace that o names. Looking needs no privilege beyond
 // entering the namespace; changing needs CAP_NET_ADMIN in it.
 func Open(ctx context.Context, o Options) (*Mirror, error) {
+	return open(ctx, o, func() (access, error) { return openNetlink(o) })
+}
+
+func open(ctx context.Context, o Options, kernel func() (access, error)) (*Mirror, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
@@ -67,7 +71,7 @@ func Open(ctx context.Context, o Options) (*Mirror, error) {
 	}
 	m.learn(o.Known...)
 	var err error
-	if m.access, err = openNetlink(o); err != nil {
+	if m.access, err = kernel(); err != nil {
 		return nil, &drivers.Error{Device: o.Device, Phase: drivers.PhaseConnect, Kind: errnoKind(err), Err: err}
 	}
 	prefer := o.Prefer
@@ -229,6 +233,10 @@ func (m *Mirror) Revert(ctx context.Context, cp drivers.Checkpoint) error {
 func (m *Mirror) failed(phase drivers.Phase, err error) *drivers.Error {
 	var have *drivers.Error
 	if errors.As(err, &have) {
+		return have
+	}
+	var said *transport.Error
+	if errors.As(err, &said) && errors.As(drivers.WrapError(m.dev, phase, err), &have) {
 		return have
 	}
 	e := &drivers.Error{Device: m.dev, Phase: phase, Kind: errnoKind(err), Hint: hint(err), Err: err}

@@ -32,6 +32,9 @@ type Options struct {
 	// they could not ask it before: shared by those that are opened one after the other.
 	// nil keeps it within one Mirror.
 	Lacking *Lacking
+	// Sudo puts "sudo -n" in front of commands that change something on a remote host
+	// (OpenRemote). The login must be allowed to run tc so without a password.
+	Sudo bool
 	// Logger gets a line for each command at level Debug; nil discards them.
 	Logger *slog.Logger
 }

@@ -12,6 +12,7 @@ import (
 // Everything that is decided here is decided from it, without I/O.
 type snapshot struct {
 	hostname, release string
+	tools             string // what does the work on a remote host, such as "iproute2 6.1.0"; "" = the kernel itself
 	links             []link
 	qdiscs            []tcnl.Qdisc
 	filters           []tcnl.Filter          // of all devices and both hooks; u32 tables are in

@@ -13,9 +13,13 @@ import (
 // state reads a snapshot: our sessions with the names that names knows, the mirrors
 // of others, all ports.
 func (s *snapshot) state(dev models.DeviceID, names map[sessionHash]string) models.DeviceState {
+	facts := models.Facts{Hostname: s.hostname, Version: s.release, Model: "Linux"}
+	if s.tools != "" {
+		facts.Traits = []string{s.tools}
+	}
 	return models.DeviceState{
 		Device:   dev,
-		Facts:    models.Facts{Hostname: s.hostname, Version: s.release, Model: "Linux"},
+		Facts:    facts,
 		Sessions: append(s.ourSessions(dev, names), s.foreignSessions(dev)...),
 		Ports:    s.ports(),
 	}

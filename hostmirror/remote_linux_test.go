@@ -1,0 +1,82 @@
+package hostmirror
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/spanctl/spanctl/drivers"
+	"github.com/spanctl/spanctl/drivers/drivertest"
+	"github.com/spanctl/spanctl/hostmirror/internal/kerneltest"
+	"github.com/spanctl/spanctl/hostmirror/tcnl"
+	"github.com/spanctl/spanctl/internal/require"
+)
+
+// TestRemoteConformance is TestConformance for a host that is reached by OpenSSH: the
+// same suite, truth, notifications of the kernel and frames. Inside the kernel lab, which
+// has no SSH server, a shell stands for the connection.
+func TestRemoteConformance(t *testing.T) {
+	emulated := os.Getenv("SPANCTL_KERNELLAB") != ""
+	eachKind(t, func(t *testing.T, kind string) {
+		if emulated && kind != tcnl.MatchAll {
+			t.Skip("SKIPPED inside the kernel lab: too slow for more than one classifier")
+		}
+		kerneltest.NeedIproute(t)
+		prober := &remoteAccess{run: &localShell{ns: kerneltest.NewNS(t)}, mark: "@test"}
+		why := prober.probe(t.Context(), []string{kind})
+		require.Need(t, "cls_"+kind, len(why.usable) == 1, why.reasons())
+		drivertest.Run(t, drivertest.Subject{
+			Planner: onKernel{Planner{}, prober.probe(t.Context(), slices.Compact([]string{kind, tcnl.BPF})).kernel(kind)},
+			Start:   func(t testing.TB) *drivertest.Peer { return remotePeer(t, kind, !emulated) },
+		})
+	})
+}
+
+// remotePeer is a kernelPeer that is reached by a shell.
+func remotePeer(t testing.TB, kind string, bySSH bool) *drivertest.Peer {
+	p := newKernelPeer(t, kind)
+	o := Options{Device: host, Prefer: slices.Compact([]string{kind, tcnl.BPF})}
+	for i := range 6 {
+		o.Known = append(o.Known, fmt.Sprintf("sp-c%d", i))
+	}
+	peer := p.peer()
+	if !bySSH {
+		peer.Open = func(ctx context.Context) (drivers.Driver, error) {
+			m, err := OpenRemote(ctx, o, &localShell{ns: p.host})
+			if err != nil {
+				return nil, err
+			}
+			m.tap = p.tap
+			return m, nil
+		}
+		return peer
+	}
+	h := startSSH(t, p.host)
+	peer.Open = func(ctx context.Context) (drivers.Driver, error) {
+		h.noHang() // one that was never reached
+		m, err := h.open(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		m.tap = p.tap
+		return m, nil
+	}
+	peer.Hang = h.hang
+	return peer
+}
+
+// BenchmarkRemoteRead is a look at a host with 3 mirrored ports by a shell.
+func BenchmarkRemoteRead(b *testing.B) {
+	p := newKernelPeer(b, tcnl.U32)
+	for _, dev := range []string{"p0", "p2"} {
+		p.host.Run("tc qdisc add dev " + dev + " clsact")
+	}
+	r := &remoteAccess{run: &localShell{ns: p.host}, mark: "@bench"}
+	for b.Loop() {
+		if _, err := r.read(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
