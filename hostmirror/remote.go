@@ -12,6 +12,7 @@ import (
 
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/transport"
+	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
 
@@ -27,9 +28,13 @@ func OpenRemote(ctx context.Context, o Options, run transport.Runner) (*Mirror, 
 	}
 	nonce := make([]byte, 8)
 	_, _ = rand.Read(nonce) // never fails
-	return open(ctx, o, func() (access, error) {
+	m, err := open(ctx, o, func() (access, error) {
 		return &remoteAccess{run: run, sudo: o.Sudo, mark: "@" + hex.EncodeToString(nonce)}, nil
 	})
+	if err == nil {
+		m.support() // there are no programs, which the capabilities are to say from the start
+	}
+	return m, err
 }
 
 // remoteAccess is the access to the namespace of a shell: iproute2's commands, one
@@ -200,12 +205,26 @@ func (r *remoteAccess) do(ctx context.Context, o operation) (func(context.Contex
 		}
 		return back, err
 	default:
-		return nil, fmt.Errorf("%w: %q cannot be done on another host: %s", drivers.ErrUnsupported, o.Verb, noPrograms)
+		return nil, noPrograms{}
 	}
 }
 
-// noPrograms is why there are no programs on remote hosts.
-const noPrograms = "a BPF program is put into the kernel by spanctl on the host itself, no command line does it"
+// noPrograms is why there are no programs on remote hosts: a kind of ErrUnsupported.
+type noPrograms struct{}
+
+func (noPrograms) Error() string {
+	return "BPF programs are made by spanctl on the host itself; no command of tc makes them"
+}
+
+func (noPrograms) Unwrap() error { return drivers.ErrUnsupported }
+
+// support says that there are no programs on remote hosts.
+func (r *remoteAccess) support() bpfcopy.Support { return bpfcopy.Support{Err: noPrograms{}} }
+
+// change refuses programs.
+func (r *remoteAccess) change(context.Context, []operation) (func(context.Context) error, error) {
+	return nil, noPrograms{}
+}
 
 // wayBack bounds a way back in time. A host that was silent on one is not asked again.
 func (r *remoteAccess) wayBack(f func(context.Context) error) func(context.Context) error {

@@ -27,8 +27,10 @@ func TestRemoteConformance(t *testing.T) {
 		prober := &remoteAccess{run: &localShell{ns: kerneltest.NewNS(t)}, mark: "@test"}
 		why := prober.probe(t.Context(), []string{kind})
 		require.Need(t, "cls_"+kind, len(why.usable) == 1, why.reasons())
+		with := prober.probe(t.Context(), slices.Compact([]string{kind, tcnl.BPF})).kernel(kind)
+		with.noPrograms = noPrograms{}
 		drivertest.Run(t, drivertest.Subject{
-			Planner: onKernel{Planner{}, prober.probe(t.Context(), slices.Compact([]string{kind, tcnl.BPF})).kernel(kind)},
+			Planner: onKernel{Planner{}, with},
 			Start:   func(t testing.TB) *drivertest.Peer { return remotePeer(t, kind, !emulated) },
 		})
 	})
