@@ -62,7 +62,7 @@ var rules = []rule{
 		tests: []string{"github.com/vishvananda/netlink"}},
 	{pkg: "hostmirror/...", own: []string{"models", "models/plan", "drivers", "drivers/transport", "hostmirror/..."}, third: []string{
 		"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys", "github.com/cilium/ebpf",
-	}},
+	}, tests: []string{"golang.org/x/crypto"}}, // keys for an SSH server
 
 	// Checkpoints carry scripts, and errors kinds, that transport defines.
 	{pkg: "internal/store/storetest", own: []string{"models", "drivers", "drivers/transport", "internal/store"}, help: true},
