@@ -40,7 +40,9 @@ func addMirror(m Mirror) *nl.NetlinkRequest {
 		a := actions.AddRtAttr(order, nil)
 		order++
 		a.AddRtAttr(actKind, nl.ZeroTerminated(kind))
-		a.AddRtAttr(actCookie, m.Cookie[:])
+		if kind != "mirred" || m.Action == 0 { // an action that is there keeps its own
+			a.AddRtAttr(actCookie, m.Cookie[:])
+		}
 		return a.AddRtAttr(actOptions, nil)
 	}
 	if m.OneIn > 1 {
@@ -48,7 +50,9 @@ func addMirror(m Mirror) *nl.NetlinkRequest {
 		o.AddRtAttr(gactParms, generic(gactSize, Continue))
 		o.AddRtAttr(gactProb, chance(m.OneIn))
 	}
-	add("mirred").AddRtAttr(mirredParms, mirredMirror(m.Target))
+	parms := mirredMirror(m.Target)
+	native.PutUint32(parms, m.Action)
+	add("mirred").AddRtAttr(mirredParms, parms)
 	req.AddData(options)
 	return req
 }

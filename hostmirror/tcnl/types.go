@@ -210,6 +210,13 @@ type Action struct {
 	Stats   Stats
 }
 
+// SharedAction is an action as the kernel lists it by itself.
+type SharedAction struct {
+	Action
+	Refs  int // filters that hold it, and one more for an action that stands by itself
+	Binds int // filters that hold it
+}
+
 // Mirred says what an action of kind mirred does with a frame.
 type Mirred struct {
 	Mode    MirredMode
@@ -301,6 +308,9 @@ type Mirror struct {
 	// OneIn copies one frame in so many of those that the filter takes, by counting, with
 	// the action gact in front of the copy. 0 and 1 copy each.
 	OneIn uint16
+	// Action is the number of an action of AddAction to bind the filter to, instead of one
+	// of its own. Target and Cookie are those of that action. 0 = one of its own.
+	Action uint32
 }
 
 // Errors of this package. Errors of the kernel wrap a syscall.Errno and carry the
