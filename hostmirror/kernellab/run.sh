@@ -29,7 +29,7 @@ die() { echo "kernellab: $*" >&2; exit 2; }
 : "${LAB_KERNEL:=$(ls -1 /boot/vmlinuz-*-cloud-amd64 2>/dev/null | sort -V | tail -n 1)}"
 : "${LAB_MODROOT:=}"
 : "${LAB_MODULES:=sch_ingress cls_matchall cls_flower cls_u32 cls_bpf act_mirred act_gact act_vlan act_police sch_tbf veth dummy ifb bridge 8021q bonding macvlan tun vxlan ip_gre ip6_gre}"
-: "${LAB_TOOLS:=tc ip bridge}" "${LAB_MEM:=512}" "${LAB_SMP:=1}" "${LAB_TIMEOUT:=600}" "${LAB_KMSG:=}"
+: "${LAB_MODULES_MORE:=}" "${LAB_TOOLS:=tc ip bridge}" "${LAB_MEM:=512}" "${LAB_SMP:=1}" "${LAB_TIMEOUT:=600}" "${LAB_KMSG:=}"
 
 [ $# -ge 1 ] || die "usage: run.sh PROGRAM [ARGUMENT...]"
 [ -r "$LAB_KERNEL" ] || die "no kernel image; install linux-image-cloud-amd64 or set LAB_KERNEL"
