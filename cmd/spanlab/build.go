@@ -12,6 +12,7 @@ import (
 
 	"github.com/spanctl/spanctl/drivers/peers/fabric"
 	"github.com/spanctl/spanctl/drivers/peers/lab"
+	"github.com/spanctl/spanctl/drivers/peers/ovs"
 	"github.com/spanctl/spanctl/inventory"
 )
 
@@ -20,6 +21,8 @@ type buildOptions struct {
 	replicas    int
 	rtt         time.Duration
 	skipUnknown bool
+	// vswitch forwards the frames of all switches; nil = the packet model does.
+	vswitch *ovs.Switch
 }
 
 // built is a lab that is ready to start.
@@ -181,6 +184,15 @@ func (r *replica) addSwitch(n *inventory.Node) (*fabric.Switch, error) {
 	}
 	for _, i := range n.Interfaces {
 		if err := sw.AddPort(i.Name); err != nil {
+			return nil, err
+		}
+	}
+	if v := r.options.vswitch; v != nil {
+		plane, err := v.NewPlane(sw.Ports())
+		if err != nil {
+			return nil, err
+		}
+		if err := sw.SetDataPlane(plane); err != nil {
 			return nil, err
 		}
 	}

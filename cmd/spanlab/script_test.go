@@ -17,6 +17,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
+	"github.com/spanctl/spanctl/drivers/peers/ovs"
 	"github.com/spanctl/spanctl/internal/require"
 	"github.com/spanctl/spanctl/inventory"
 	"github.com/spanctl/spanctl/models"
@@ -26,10 +27,19 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"spanlab": func() { os.Exit(run()) }})
 }
 
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { scripts(t, "script") }
+
+// TestScriptsVSwitch are those with Open vSwitch as the data plane.
+func TestScriptsVSwitch(t *testing.T) {
+	why := ovs.Missing()
+	require.Need(t, require.OpenVSwitch, why == "", why)
+	scripts(t, "ovs")
+}
+
+func scripts(t *testing.T, dir string) {
 	labs := filepath.Join(require.ProjectRoot(t), "testdata", "labs")
 	testscript.Run(t, testscript.Params{
-		Dir:                filepath.Join("testdata", "script"),
+		Dir:                filepath.Join("testdata", dir),
 		RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("LABS", labs)

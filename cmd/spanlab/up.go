@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spanctl/spanctl/drivers/peers/lab"
+	"github.com/spanctl/spanctl/drivers/peers/ovs"
 	"github.com/spanctl/spanctl/inventory"
 )
 
@@ -25,6 +26,7 @@ type upOptions struct {
 	control   string
 	inventory string
 	readyFile string
+	dataPlane string
 	build     buildOptions
 }
 
@@ -42,6 +44,10 @@ to the topology and adds addresses, and the host keys in a file beside it.
 A startup-config of the topology is loaded as containerlab does. Ports are those
 that links name. Links to anything but another node have no cable.
 
+With --dataplane ovs the front ends stay what they are, and a real switch forwards the
+frames behind them. What it cannot do (filters, sampling, LAGs, ERSPAN type I) it
+refuses, and the simulated switch with it.
+
 With --replicas the whole topology is there several times, each a network of its
 own; nodes of the others than the first have "-2", "-3" and so on in their names,
 and the inventory lists switches only, without links and sensors.`,
@@ -56,6 +62,7 @@ and the inventory lists switches only, without links and sensors.`,
 	f.StringVar(&o.control, "control", "127.0.0.1:0", "address of the control interface, on loopback")
 	f.StringVar(&o.inventory, "inventory", "", "write a spanctl inventory to this file, and host keys beside it")
 	f.StringVar(&o.readyFile, "ready-file", "", "write the addresses to this file, in JSON, when everything listens; removed at the end")
+	f.StringVar(&o.dataPlane, "dataplane", "model", "what forwards and copies frames: model (in memory) or ovs (the system's Open vSwitch, in a process of its own, without root)")
 	f.DurationVar(&o.build.rtt, "rtt", 0, "round-trip time to the management servers, such as 50ms")
 	f.IntVar(&o.build.replicas, "replicas", 1, "how many times to bring the topology up")
 	f.BoolVar(&o.build.skipUnknown, "skip-unknown", false, "leave out nodes that cannot be simulated instead of refusing the topology")
@@ -80,6 +87,18 @@ func up(ctx context.Context, path string, o upOptions, stdout, stderr io.Writer)
 	t, err := inventory.LoadTopology(path, inventory.TopologyOptions{Data: "-"})
 	if err != nil {
 		return err
+	}
+	switch o.dataPlane {
+	case "", "model":
+	case "ovs":
+		v, err := ovs.Start(ctx)
+		if err != nil {
+			return err
+		}
+		defer v.Close()
+		o.build.vswitch = v
+	default:
+		return fmt.Errorf("--dataplane %q: want model or ovs", o.dataPlane)
 	}
 	b, err := build(t, filepath.Dir(t.File), o.build)
 	if err != nil {

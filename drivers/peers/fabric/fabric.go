@@ -33,6 +33,7 @@ type Fabric struct {
 	deliveries uint64 // frames captured so far
 	queue      []arrival
 	forwarded  map[visit]struct{} // during one Send: what has been forwarded where
+	failed     error              // of a data plane, since Send has last told
 }
 
 // End is a port of a node.
@@ -291,6 +292,13 @@ func (p *port) loses() bool {
 	p.since = 0
 	p.drop(DropLoss)
 	return true
+}
+
+// fail keeps the first error of a data plane until the next Send tells it.
+func (f *Fabric) fail(err error) {
+	if f.failed == nil {
+		f.failed = err
+	}
 }
 
 func (p *port) drop(why Drop) { p.drops[why]++ }

@@ -45,8 +45,10 @@ func (f *Fabric) run() {
 		a.to.in.count(a.frame)
 		if a.to.node.host != nil {
 			a.to.capture(a.frame)
+		} else if sw := a.to.node.sw; sw.data != nil {
+			f.fail(sw.receiveData(a))
 		} else {
-			a.to.node.sw.receive(a)
+			sw.receive(a)
 		}
 	}
 	clear(f.queue) // let go of the frames

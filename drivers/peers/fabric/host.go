@@ -80,7 +80,7 @@ func (h *Host) Addresses(port string) []netip.Prefix {
 // preamble and check sequence. When it returns, the frame and all its copies have
 // reached their ends. A link that is down or too small is a counted drop, not an
 // error; an unknown port, one without a cable and a frame without a whole Ethernet
-// header are errors. frame is copied.
+// header are errors, and what a [DataPlane] could not do. frame is copied.
 func (h *Host) Send(port string, frame []byte) error {
 	f := h.node.f
 	f.mu.Lock()
@@ -97,7 +97,9 @@ func (h *Host) Send(port string, frame []byte) error {
 	}
 	f.transmit(p, bytes.Clone(frame), f.newID(), false)
 	f.run()
-	return nil
+	err := f.failed
+	f.failed = nil
+	return err
 }
 
 // Captured returns copies of the frames received on a port, in order.

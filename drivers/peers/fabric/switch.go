@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/netip"
 	"reflect"
@@ -17,6 +18,10 @@ type Switch struct {
 	// routes of tunnels, valid while the fabric's topology is routesAt.
 	routes   map[netip.Addr][]*port
 	routesAt uint64
+
+	data   DataPlane // nil: the model's own forwarding
+	dataUp map[string]bool
+	dataAt uint64 // the topology that data knows
 }
 
 type macKey struct {
@@ -64,6 +69,9 @@ func (s *Switch) Name() string { return s.node.name }
 func (s *Switch) AddPort(name string) error {
 	s.node.f.mu.Lock()
 	defer s.node.f.mu.Unlock()
+	if s.data != nil {
+		return fmt.Errorf("switch %q has a data plane and gets no more ports", s.node.name)
+	}
 	if _, err := s.node.addPort(name); err != nil {
 		return err
 	}
@@ -88,7 +96,15 @@ func (s *Switch) Configure(c Config) error {
 	if err := s.check(c); err != nil {
 		return err
 	}
+	if s.data != nil {
+		if err := s.data.Configure(c.clone(), s.portsUpIn(c)); err != nil {
+			return err
+		}
+	}
 	s.apply(c.clone())
+	if s.data != nil {
+		s.dataUp = s.portsUp()
+	}
 	return nil
 }
 
@@ -122,6 +138,11 @@ func (n *node) status(port string) (st PortStatus, ok bool) {
 func (s *Switch) MACs() []MACEntry {
 	s.node.f.mu.Lock()
 	defer s.node.f.mu.Unlock()
+	if s.data != nil {
+		entries, err := s.data.MACs()
+		s.node.f.fail(err)
+		return entries
+	}
 	out := make([]MACEntry, 0, len(s.macs))
 	for k, i := range s.macs {
 		out = append(out, MACEntry{VLAN: k.vlan, MAC: k.mac, Port: i.name})
@@ -136,6 +157,9 @@ func (s *Switch) MACs() []MACEntry {
 func (s *Switch) ClearMACs() {
 	s.node.f.mu.Lock()
 	defer s.node.f.mu.Unlock()
+	if s.data != nil {
+		s.node.f.fail(s.data.ClearMACs())
+	}
 	clear(s.macs)
 }
 

@@ -20,11 +20,19 @@ const defaultTTL = 64
 // tunnel encapsulates a copy and sends it on its way. It reports whether the
 // packet left this switch.
 func (s *Switch) tunnel(m *mirror, t *Tunnel, frame []byte, info copied) bool {
-	way := s.way(t.Destination.Unmap())
+	if s.way(t.Destination.Unmap()) == nil {
+		return false
+	}
+	return s.carry(encapsulate(m, t, frame, info), t.Destination)
+}
+
+// carry sends a packet, which it may write to, the shortest way to its receiver. It
+// reports whether the packet left this switch.
+func (s *Switch) carry(pkt []byte, to netip.Addr) bool {
+	way := s.way(to.Unmap())
 	if way == nil {
 		return false
 	}
-	pkt := encapsulate(m, t, frame, info)
 	for hop, out := range way {
 		in := out.peer
 		copy(pkt[0:6], in.mac[:])

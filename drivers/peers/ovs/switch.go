@@ -60,6 +60,8 @@ type Switch struct {
 	ports map[string]*port
 	order []string
 	sock  int // sockets made so far
+	// planes is the number of NewPlane.
+	planes int
 }
 
 // Start starts an Open vSwitch without bridges. ctx bounds only the call.
