@@ -3,13 +3,16 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: build demo test race lint generate bench bench-host kernel-lab packages
+.PHONY: build demo demo-all test race lint generate bench bench-host kernel-lab packages
 
 build: ## spanctl and spanlab in bin/
 	CGO_ENABLED=0 go build -o bin/ ./cmd/...
 
 demo: build ## the main job on the embedded lab, under a minute
 	testdata/demo/demo.sh bin
+
+demo-all: build ## the same intents on a switch of each platform, under a minute
+	testdata/demo/all.sh bin
 
 test: lint ## the whole suite; as root with the kernel tests
 	go tool gotestsum --format pkgname-and-test-fails --hide-summary=output -- -timeout 30m $(TESTFLAGS) ./...
