@@ -22,6 +22,8 @@ type Platform struct {
 	// Commands tells that the Dialect's requests and steps are commands for a shell of
 	// a host, each with an exit status (transport.Commands), and not lines at a prompt.
 	Commands bool
+	// Backup reads configurations in files; nil for a platform that has none.
+	Backup *Backup
 	// Transports are the ways to reach it, best first, such as "ssh".
 	Transports []string
 }

@@ -18,23 +18,43 @@ type importOptions struct {
 	out   string
 	adopt bool
 	all   bool
+
+	offline  bool
+	platform string
 }
 
 func newImport(a *app) *cobra.Command {
 	var o importOptions
 	cmd := &cobra.Command{
-		Use:   "import [DEVICES...]",
-		Short: "Write intents from the sessions found on devices",
+		Use:   "import [DEVICES...] | --offline FILES...",
+		Short: "Write intents from the sessions found on devices, or in backups of configurations",
 		Long: `Write intents from the sessions found on devices: those that are not spanctl's,
 or with --all every one. With --adopt spanctl takes them over as they are: an
-apply of the written intents then finds nothing to do.`,
+apply of the written intents then finds nothing to do.
+
+With --offline the sessions are those in files, as Oxidized and RANCID keep the
+configurations of devices; no device is reached, and neither inventory nor store is
+needed. Lines of other features are skipped. A line of a mirror session that cannot
+be read is an error with its file and number, and makes the exit status 1. With
+--output json the sessions are written as they were read, those too that an intent
+cannot say.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case o.offline && o.adopt:
+				return errors.New("--adopt takes sessions over on devices; it does not go with --offline")
+			case o.offline:
+				return a.importFiles(args, o)
+			case o.platform != "":
+				return errors.New("--platform is for --offline: the platform of a device is in the inventory")
+			}
 			return a.with(cmd.Context(), true, func(s *site) error { return a.importSessions(cmd, s, args, o) })
 		},
 	}
 	cmd.Flags().StringVar(&o.out, "out", "", "write one file per intent into `folder` instead of standard output")
 	cmd.Flags().BoolVar(&o.adopt, "adopt", false, "take the sessions over; changes no device")
 	cmd.Flags().BoolVar(&o.all, "all", false, "also sessions that are spanctl's already")
+	cmd.Flags().BoolVar(&o.offline, "offline", false, "read files with configurations instead of devices")
+	cmd.Flags().StringVar(&o.platform, "platform", "", "`key` of the network OS of all files, such as cisco_nxos; default: what each looks like")
 	return cmd
 }
 

@@ -17,9 +17,9 @@ import (
 // Platforms gives all platforms that are reached over a network, sorted by key.
 func Platforms() []drivers.Platform {
 	return []drivers.Platform{
-		{Key: eos.Key, Name: "Arista EOS", Dialect: func() drivers.Dialect { return eos.Dialect{} }, Transports: []string{"ssh"}},
-		{Key: iosxe.Key, Name: "Cisco IOS-XE", Dialect: func() drivers.Dialect { return iosxe.Dialect{} }, Transports: []string{"ssh"}},
-		{Key: nxos.Key, Name: "Cisco NX-OS", Dialect: func() drivers.Dialect { return nxos.Dialect{} }, Transports: []string{"ssh"}},
+		{Key: eos.Key, Name: "Arista EOS", Dialect: func() drivers.Dialect { return eos.Dialect{} }, Backup: eos.Backup(), Transports: []string{"ssh"}},
+		{Key: iosxe.Key, Name: "Cisco IOS-XE", Dialect: func() drivers.Dialect { return iosxe.Dialect{} }, Backup: iosxe.Backup(), Transports: []string{"ssh"}},
+		{Key: nxos.Key, Name: "Cisco NX-OS", Dialect: func() drivers.Dialect { return nxos.Dialect{} }, Backup: nxos.Backup(), Transports: []string{"ssh"}},
 		{Key: ovs.Key, Name: "Open vSwitch", Dialect: func() drivers.Dialect { return ovs.Dialect{} }, Commands: true, Transports: []string{"ssh"}},
 		{Key: sonic.Key, Name: "SONiC (community)", Dialect: func() drivers.Dialect { return sonic.Dialect{} }, Transports: []string{"ssh"}},
 	}

@@ -67,6 +67,17 @@ func (Dialect) Parse(dev models.DeviceID, replies []transport.Reply) (models.Dev
 	return st, nil
 }
 
+// lastEnd gives the place of the last line "end", -1 where there is none: in files, a
+// tool may have written more behind it.
+func lastEnd(lines []string) int {
+	for i := len(lines) - 1; i >= 0; i-- {
+		if lines[i] == "end" {
+			return i
+		}
+	}
+	return -1
+}
+
 // config gathers the parts of a running configuration.
 type config struct {
 	state    *models.DeviceState
@@ -76,6 +87,7 @@ type config struct {
 	order    []string
 
 	routed bool // ports are routed unless they say otherwise
+	backup bool // of a file: nothing proves that it is whole
 }
 
 // deviceLine is the first thing that a running configuration says of its device
@@ -87,10 +99,15 @@ func (c *config) read(text string) error {
 	for len(lines) > 0 && strings.TrimSpace(lines[len(lines)-1]) == "" {
 		lines = lines[:len(lines)-1]
 	}
-	if len(lines) == 0 || lines[len(lines)-1] != "end" {
+	switch at := lastEnd(lines); {
+	case c.backup && at >= 0:
+		lines = lines[:at+1]
+	case c.backup:
+		lines = append(lines, "end")
+	case len(lines) == 0 || lines[len(lines)-1] != "end":
 		return errors.New("the last line is not \"end\": the text is cut")
 	}
-	begun := false
+	begun := c.backup
 	var port *models.Port
 	var acl *accessList
 	var vlans []models.Range
@@ -102,11 +119,12 @@ func (c *config) read(text string) error {
 	}
 	for i := 0; i < len(lines)-1; i++ {
 		line := lines[i]
+		if m := deviceLine.FindStringSubmatch(line); m != nil && (!begun || c.backup) {
+			begun = true
+			c.state.Facts.Hostname, c.state.Facts.Model, c.state.Facts.Version = m[1], m[2], m[3]
+			continue
+		}
 		if !begun {
-			if m := deviceLine.FindStringSubmatch(line); m != nil {
-				begun = true
-				c.state.Facts.Hostname, c.state.Facts.Model, c.state.Facts.Version = m[1], m[2], m[3]
-			}
 			continue
 		}
 		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -153,7 +171,7 @@ func (c *config) read(text string) error {
 			vlans = c.vlanLine(rest)
 		case "monitor":
 			if err := c.monitorLine(line); err != nil {
-				return fmt.Errorf("line %d: %q: %w", i+1, line, err)
+				return &drivers.LineError{Line: i + 1, Text: line, Err: err}
 			}
 		}
 	}

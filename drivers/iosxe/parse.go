@@ -71,6 +71,17 @@ func (Dialect) Parse(dev models.DeviceID, replies []transport.Reply) (models.Dev
 	return st, nil
 }
 
+// lastEnd gives the place of the last line "end", -1 where there is none: in files, a
+// tool may have written more behind it.
+func lastEnd(lines []string) int {
+	for i := len(lines) - 1; i >= 0; i-- {
+		if lines[i] == "end" {
+			return i
+		}
+	}
+	return -1
+}
+
 // config gathers the parts of a running configuration.
 type config struct {
 	state     *models.DeviceState
@@ -80,6 +91,7 @@ type config struct {
 	listOrder []string
 	sessions  map[int]*draft
 	order     []int
+	backup    bool // of a file: nothing proves that it is whole
 }
 
 // bannerSign stands around free text; IOS prints it so whatever was typed, as two
@@ -91,11 +103,16 @@ func (c *config) read(text string) error {
 	for len(lines) > 0 && strings.TrimSpace(lines[len(lines)-1]) == "" {
 		lines = lines[:len(lines)-1]
 	}
-	if len(lines) == 0 || lines[len(lines)-1] != "end" {
+	switch at := lastEnd(lines); {
+	case c.backup && at >= 0:
+		lines = lines[:at]
+	case c.backup:
+	case len(lines) == 0 || lines[len(lines)-1] != "end":
 		return errors.New("the last line is not \"end\": the text is cut")
+	default:
+		lines = lines[:len(lines)-1]
 	}
-	lines = lines[:len(lines)-1]
-	begun := false
+	begun := c.backup
 	var section func(line string) error // reads the indented lines of a section; nil skips them
 	var leave func()
 	end := func() {
@@ -130,7 +147,7 @@ func (c *config) read(text string) error {
 		if line[0] == ' ' {
 			if section != nil && strings.TrimSpace(line) != "!" {
 				if err := section(line); err != nil {
-					return fmt.Errorf("line %d: %q: %w", i+1, line, err)
+					return &drivers.LineError{Line: i + 1, Text: line, Err: err}
 				}
 			}
 			continue
@@ -147,6 +164,8 @@ func (c *config) read(text string) error {
 			continue
 		}
 		switch head {
+		case "version":
+			c.state.Facts.Version = rest
 		case "hostname":
 			c.state.Facts.Hostname = rest
 		case "license":
@@ -190,7 +209,7 @@ func (c *config) read(text string) error {
 			}
 			d, err := c.monitorLine(text, line)
 			if err != nil {
-				return fmt.Errorf("line %d: %q: %w", i+1, line, err)
+				return &drivers.LineError{Line: i + 1, Text: line, Err: err}
 			}
 			if d != nil {
 				section = d.blockLine

@@ -161,7 +161,7 @@ func (c *config) lines(text string) error {
 		if line[0] == ' ' {
 			if section != nil {
 				if err := section(line); err != nil {
-					return fmt.Errorf("line %d: %q: %w", i+1, line, err)
+					return &drivers.LineError{Line: i + 1, Text: line, Err: err}
 				}
 			}
 			continue
@@ -199,14 +199,14 @@ func (c *config) lines(text string) error {
 			case strings.HasPrefix(rest, "erspan origin ip-address ") && len(w) >= 4:
 				a, err := netip.ParseAddr(w[3])
 				if err != nil || !a.Is4() {
-					return fmt.Errorf("line %d: %q: %q is not an IPv4 address", i+1, line, w[3])
+					return &drivers.LineError{Line: i + 1, Text: line, Err: fmt.Errorf("%q is not an IPv4 address", w[3])}
 				}
 				c.origin = a
 				c.trait(traitOrigin + a.String())
 			case len(w) > 1 && w[0] == "session":
 				d, err := c.session(w[1:], line)
 				if err != nil {
-					return fmt.Errorf("line %d: %q: %w", i+1, line, err)
+					return &drivers.LineError{Line: i + 1, Text: line, Err: err}
 				}
 				section = d.line
 			}
