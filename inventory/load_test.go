@@ -335,6 +335,43 @@ func TestSeveralFiles(t *testing.T) {
 	}
 }
 
+// A Linux node of a lab that a device names is that device: the lab tells its address,
+// the inventory how it is reached.
+func TestLinuxNodeByName(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"l.clab.yml": "name: l\ntopology: {nodes: {h: {kind: linux, mgmt-ipv4: 172.20.20.9}, g: {kind: linux}, b: {kind: bridge}}, links: [{endpoints: [h:eth1, g:eth1]}]}\n",
+		"inv.yml": `apiVersion: spanctl/v1
+kind: Inventory
+topology: [l.clab.yml]
+defaults: {transport: ssh}
+devices:
+  - {name: h, become: sudo, credentials: {username: ops, agent: true}}
+  - {name: b, platform: linux}
+`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inv, err := LoadInventory([]string{dir}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := inv.Access("h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Access{Device: "h", Platform: PlatformLinux, Address: "172.20.20.9", Transport: "ssh", Become: "sudo", Lab: "l",
+		Credential: Credential{Username: Reference{Literal: NewSecret("ops")}, Agent: true}}
+	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Access{})); d != "" || inv.Len() != 2 {
+		t.Errorf("%d devices (-want +got):\n%s", inv.Len(), d)
+	}
+	if bridge, err := inv.Access("b"); err != nil || bridge.Lab != "" || bridge.Address != "b" {
+		t.Errorf("a bridge of the lab's host is no host: %+v, %v", bridge, err)
+	}
+}
+
 // A topology that an inventory includes and its directory holds too is one lab; a
 // Linux node is a device only where its role says so.
 func TestLabInInventory(t *testing.T) {

@@ -38,6 +38,7 @@ type settings struct {
 	Platform         string            `yaml:"platform,omitempty" jsonschema:"description=Network OS such as arista_eos"`
 	Port             uint16            `yaml:"port,omitempty" jsonschema:"minimum=1,description=Port of the transport; absent: its standard port"`
 	Transport        string            `yaml:"transport,omitempty" jsonschema:"enum=ssh,enum=netconf,enum=gnmi,enum=snmp,enum=local,description=How to talk to the device; absent: what the platform prefers"`
+	Become           string            `yaml:"become,omitempty" jsonschema:"enum=sudo,description=How the login gets the rights to change a Linux host that is reached by ssh; absent: it has them. sudo: without a password"`
 	Labels           map[string]string `yaml:"labels,omitempty" jsonschema:"description=For selectors of intents"`
 	Credentials      *credentialRef    `yaml:"credentials,omitempty" jsonschema:"description=Name of a login of the credentials section or a login in place"`
 	HostKey          *hostKeySpec      `yaml:"hostKey,omitempty" jsonschema:"description=How the SSH host key is checked"`

@@ -14,11 +14,14 @@ import (
 
 // Access is how to reach a device and log in.
 type Access struct {
-	Device     models.DeviceID
-	Platform   string
-	Address    string // IP address or host name
-	Port       uint16 // 0 = the transport's standard port
-	Transport  string // ssh, netconf, gnmi, snmp, local; "" = what the platform prefers
+	Device    models.DeviceID
+	Platform  string
+	Address   string // IP address or host name
+	Port      uint16 // 0 = the transport's standard port
+	Transport string // ssh, netconf, gnmi, snmp, local; "" = what the platform prefers
+	// Become is how the login gets the rights to change a Linux host that is reached by
+	// ssh: "sudo", or "" where it has them.
+	Become     string
 	Credential Credential
 	HostKey    HostKey
 	Jump       []Jump // hosts on the way, the nearest to us first

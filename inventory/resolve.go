@@ -68,6 +68,17 @@ func (l *loader) labDevices() {
 // or a Linux node that the label spanctl.role says to be one.
 func (n *Node) managed() bool { return !n.Passive() || n.label("role") == "switch" }
 
+// linuxNode finds the Linux node of a lab that a native device means by its name; nil
+// where there is none. Named so, a host of the lab is a device too.
+func (l *loader) linuxNode(name string) *Node {
+	for _, t := range l.inv.Topologies {
+		if n, ok := t.Node(name); ok && n.Passive() && n.Kind == "linux" {
+			return n
+		}
+	}
+	return nil
+}
+
 // devices resolves native devices and those of labs.
 func (l *loader) devices() {
 	native := map[models.DeviceID]bool{}
@@ -88,7 +99,7 @@ func (l *loader) devices() {
 				l.found.add(at, path+".name", ruleDuplicate, "the name %s is taken at %s already", quote(s.Name), d.at)
 				continue
 			case !ok:
-				d = &device{id: id}
+				d = &device{id: id, node: l.linuxNode(s.Name)}
 				l.inv.devices = append(l.inv.devices, d)
 				l.inv.byID[id] = d
 			}
@@ -156,6 +167,7 @@ func (l *loader) apply(d *device, y layer, labels map[string]string) {
 		a.Port = y.Port
 	}
 	a.Transport = orElse(a.Transport, y.Transport)
+	a.Become = orElse(a.Become, y.Become)
 	if a.Credential.IsZero() && y.Credentials != nil {
 		a.Credential = l.credential(y.Credentials)
 	}

@@ -177,6 +177,8 @@ func TestInventorySchema(t *testing.T) {
 		{name: "port 0", give: dev(", port: 0")},
 		{name: "port too large", give: dev(", port: 65536")},
 		{name: "transport", give: dev(", transport: telnet")},
+		{name: "become", give: dev(", become: sudo"), ok: true},
+		{name: "become what", give: dev(", become: su")},
 		{name: "label as number", give: dev(", labels: {a: 1}")},
 		{name: "label without value", give: dev(", labels: {a: }")},
 		{name: "legacy as text", give: dev(`, legacyAlgorithms: "true"`)},

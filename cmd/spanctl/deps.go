@@ -96,7 +96,7 @@ var wrapStore = func(s store.Store) store.Store { return s }
 // host's kernel.
 func newRegistry() (*drivers.Registry, error) {
 	return drivers.NewRegistry(append(all.Platforms(), drivers.Platform{
-		Key: inventory.PlatformLinux, Name: "Linux (this host)", Transports: []string{"local"},
+		Key: inventory.PlatformLinux, Name: "Linux", Transports: []string{"local", "ssh"},
 		// The planner's Render is hidden: it supposes how a host is, and what is sent must
 		// come from the host itself.
 		Local: func() plan.Platform { return struct{ plan.Platform }{hostmirror.Planner{}} },

@@ -28,11 +28,13 @@ type dialer struct {
 	hostKeys map[string]*ssh.HostKeys // by policy and file: one is shared by many devices
 	logins   map[string]inventory.Login
 
-	lacking hostmirror.Lacking // what this host's kernel has turned out to lack
+	lacking       hostmirror.Lacking                      // what this host's kernel has turned out to lack
+	remoteLacking map[models.DeviceID]*hostmirror.Lacking // and those of hosts reached by ssh
 }
 
 func (a *app) newDialer(s *site) (*dialer, error) {
-	return &dialer{app: a, site: s, hostKeys: make(map[string]*ssh.HostKeys), logins: make(map[string]inventory.Login)}, nil
+	return &dialer{app: a, site: s, hostKeys: make(map[string]*ssh.HostKeys), logins: make(map[string]inventory.Login),
+		remoteLacking: make(map[models.DeviceID]*hostmirror.Lacking)}, nil
 }
 
 // open is the engine's Opener.
@@ -46,6 +48,9 @@ func (d *dialer) open(ctx context.Context, dev models.DeviceID) (drivers.Driver,
 		return nil, &drivers.Error{Device: dev, Phase: drivers.PhaseConnect, Kind: drivers.Unsupported, Err: err}
 	}
 	if p.Local != nil {
+		if acc.Transport == "ssh" {
+			return d.remote(ctx, acc)
+		}
 		return d.local(ctx, acc)
 	}
 	if acc.Transport != "" && acc.Transport != "ssh" {
@@ -91,7 +96,7 @@ func (d *dialer) commands(ctx context.Context, dev models.DeviceID, acc inventor
 func (d *dialer) local(ctx context.Context, acc inventory.Access) (drivers.Driver, error) {
 	if acc.Transport != "" && acc.Transport != "local" {
 		return nil, &drivers.Error{Device: acc.Device, Phase: drivers.PhaseConnect, Kind: drivers.Unsupported,
-			Err: fmt.Errorf("a Linux host is reached by transport local only, not by %s", acc.Transport), Hint: "run spanctl on the host itself"}
+			Err: fmt.Errorf("a Linux host is reached by transport local or ssh, not by %s", acc.Transport), Hint: "use ssh, or run spanctl on the host itself"}
 	}
 	records, err := d.site.store.Records(ctx, acc.Device)
 	if err != nil {
@@ -102,6 +107,50 @@ func (d *dialer) local(ctx context.Context, acc inventory.Access) (drivers.Drive
 		o.Sessions = append(o.Sessions, r.Session)
 	}
 	return hostmirror.OpenHost(ctx, o)
+}
+
+// remote opens a Linux host that is reached by SSH and on which spanctl need not be.
+func (d *dialer) remote(ctx context.Context, acc inventory.Access) (drivers.Driver, error) {
+	fail := func(kind transport.Kind, err error, hint string) error {
+		return &drivers.Error{Device: acc.Device, Phase: drivers.PhaseConnect, Kind: kind, Err: err, Hint: hint}
+	}
+	if namespace(acc.Address) != "" {
+		return nil, fail(drivers.Unsupported, fmt.Errorf("the address %s is a network namespace of this host, and transport ssh asks for another", acc.Address),
+			"use transport local, or the host's address")
+	}
+	records, err := d.site.store.Records(ctx, acc.Device)
+	if err != nil {
+		return nil, err
+	}
+	opts, err := d.options(ctx, acc.Device, acc, nil)
+	if err != nil {
+		return nil, fail(transport.Auth, err, "")
+	}
+	run, err := ssh.DialExec(ctx, opts)
+	if err != nil {
+		return nil, drivers.WrapError(acc.Device, drivers.PhaseConnect, err)
+	}
+	o := hostmirror.Options{Device: acc.Device, Sudo: acc.Become == "sudo", Lacking: d.lackingOf(acc.Device), Logger: d.app.set.log}
+	for _, r := range records {
+		o.Known = append(o.Known, r.Session.Name)
+	}
+	m, err := hostmirror.OpenRemote(ctx, o, run)
+	if err != nil {
+		return nil, errors.Join(err, run.Close())
+	}
+	return m, nil
+}
+
+// lackingOf is what a remote host's kernel has turned out to lack.
+func (d *dialer) lackingOf(dev models.DeviceID) *hostmirror.Lacking {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l, ok := d.remoteLacking[dev]
+	if !ok {
+		l = new(hostmirror.Lacking)
+		d.remoteLacking[dev] = l
+	}
+	return l
 }
 
 // namespace gives the path of the network namespace that a local device's address
