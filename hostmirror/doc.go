@@ -59,4 +59,14 @@
 // sessions may name ports of containers and of other network namespaces. Where the
 // copies of one have to cross namespaces, it makes a veth pair for them; that is ours by
 // its name, which begins with "span-0", and its interface group.
+//
+// # Remote hosts
+//
+// [OpenRemote] is the same driver for a host that is reached by a shell. A look is one
+// message to it, whose answer holds what ip, bridge and tc print (package iproute); a step
+// is one message too, and its text is the command that runs, behind "sudo -n" where the
+// login is not root. In front of a delete the shell asks tc whether the filter still has
+// its cookie. Where a command was sent and no answer came, the step is in doubt: it is
+// looked at again and taken back, over the same connection or, when that is gone, by
+// Revert over a new one. Programs are refused.
 package hostmirror

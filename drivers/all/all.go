@@ -41,5 +41,5 @@ func Planners() []Planned {
 	for _, p := range Platforms() {
 		out = append(out, Planned{p.Key, p.Name, p.Dialect()})
 	}
-	return append(out, Planned{hostmirror.Platform, "Linux (this host)", hostmirror.Planner{}})
+	return append(out, Planned{hostmirror.Platform, "Linux", hostmirror.Planner{}})
 }
