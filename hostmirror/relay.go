@@ -231,26 +231,35 @@ func (h *Host) relayStep(ctx context.Context, text string, r relay) (back func(c
 	return back, err
 }
 
-// sweep removes relays of sessions that no filter knows any more, as a process leaves
-// them that dies before the first filter or behind the last.
+// sweep removes relays of sessions that no copy goes through any more, as a process
+// leaves them that dies before the first one or behind the last.
 func (h *Host) sweep(ctx context.Context, cs models.ChangeSet) error {
 	for _, s := range sessionsOf(cs) {
 		for _, r := range h.relaysOf(s.Name) {
-			used := false
-			for _, sp := range []*space{r.near, r.far} {
-				l, _ := sp.m.snap.byName(r.name)
-				for _, f := range sp.m.snap.filters {
-					into := slices.ContainsFunc(f.Actions, func(a tcnl.Action) bool { return a.Mirred != nil && a.Mirred.Ifindex == l.index })
-					used = used || into || f.Ifindex == l.index && len(f.Actions) > 0
-				}
+			if r.used(h.o.Device) {
+				continue
 			}
-			if m, can := r.near.m.access.(relayMaker); can && !used {
-				if err := m.delRelay(ctx, r); err != nil {
-					return err
-				}
-				r.supposeGone()
+			m, can := r.near.m.access.(relayMaker)
+			if !can {
+				return errNoRelays
 			}
+			if err := m.delRelay(ctx, r); err != nil {
+				return err
+			}
+			r.supposeGone()
 		}
 	}
 	return nil
+}
+
+// used reports whether any session of ours copies into r, or from it.
+func (r relay) used(dev models.DeviceID) bool {
+	for _, sp := range []*space{r.near, r.far} {
+		for _, s := range sp.m.last().ourSessions(dev, sp.m.names) {
+			if slices.Contains(portsOf(s), r.name) {
+				return true
+			}
+		}
+	}
+	return false
 }

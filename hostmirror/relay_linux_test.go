@@ -15,6 +15,7 @@ import (
 
 	"github.com/spanctl/spanctl/drivers/transport"
 	"github.com/spanctl/spanctl/hostmirror/internal/kerneltest"
+	"github.com/spanctl/spanctl/internal/require"
 	"github.com/spanctl/spanctl/models"
 )
 
@@ -296,4 +297,55 @@ func TestForeignRelay(t *testing.T) {
 	if d := cmp.Diff(before, b.host.Objects(relayName(host, "sp-a", "container:b"))); d != "" {
 		t.Errorf("(-before +after):\n%s", d)
 	}
+}
+
+// What a program does to copies, cutting them, is done at the near end; also there the
+// cable's copies go no further, and Revert leaves a cable that is in use.
+func TestRelayWithProgram(t *testing.T) {
+	b := newHostBed(t)
+	h := b.open()
+	cut := session("sp-a", []string{"m0"}, port("container:b/eth1", models.Rx), port("vb0", models.Rx))
+	cut.TruncateTo = 80
+	cp, err := b.plan(h, cut)
+	require.Need(t, "BPF programs", err == nil, fmt.Sprint(err))
+	if err := h.Apply(t.Context(), cp); err != nil {
+		t.Fatal(err)
+	}
+	b.shows(h, cut)
+	c := b.sensor.Capture("c0")
+	b.a.Send("eth1", kerneltest.TestFrame(kerneltest.Broadcast, "long", 0, 200), 5)
+	b.b.Send("eth0", kerneltest.TestFrame(kerneltest.Broadcast, "near", 0, 200), 5)
+	for _, mark := range []string{"long", "near"} {
+		if n := c.Count(mark, 5); n != 5 {
+			t.Errorf("%d copies of frames %s, want 5", n, mark)
+		}
+		for _, f := range c.Received(mark) {
+			if len(f.Data) != 80 {
+				t.Errorf("a copy of frame %s has %d bytes, want 80", mark, len(f.Data))
+			}
+		}
+	}
+	sampled := session("sp-a", []string{"m1"}, port("container:b/eth1", models.Rx))
+	sampled.SampleOneIn = 5
+	more, err := b.plan(h, sampled)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Apply(t.Context(), more); err != nil {
+		t.Fatal(err)
+	}
+	b.shows(h, sampled)
+	d := b.sensor.Capture("c1")
+	b.a.Send("eth1", kerneltest.TestFrame(kerneltest.Broadcast, "many", 0, 100), 500)
+	if n := d.Count("many", 60); n < 60 || n > 140 {
+		t.Errorf("%d copies of 500 frames, want about 100: one in five, once", n)
+	}
+	if err := b.open().Revert(t.Context(), more); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(b.relays()); n != 2 {
+		t.Errorf("%d ends of cables after Revert, want 2", n)
+	}
+	b.shows(b.open(cut), cut)
+	b.to(h)
 }
