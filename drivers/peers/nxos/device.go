@@ -17,6 +17,7 @@ import (
 
 	"github.com/spanctl/spanctl/drivers/peers/eos"
 	"github.com/spanctl/spanctl/drivers/peers/fabric"
+	"github.com/spanctl/spanctl/drivers/peers/fault"
 	"github.com/spanctl/spanctl/drivers/peers/sshd"
 )
 
@@ -75,7 +76,7 @@ type Device struct {
 	checkpoints map[string]checkpoint
 	serial      int // of shells and commands
 	wire        []eos.WireLine
-	faults      faults
+	faults      fault.Set
 }
 
 type systemClock struct{}
@@ -94,7 +95,7 @@ func New(o Options) (*Device, error) {
 	}
 	l := &o.Limits
 	l.Active, l.Bidirectional, l.MTUMin, l.MTUMax = cmp.Or(l.Active, 4), cmp.Or(l.Bidirectional, 3), cmp.Or(l.MTUMin, 320), cmp.Or(l.MTUMax, 1518)
-	d := &Device{opts: o, front: o.Switch.Ports(), booted: o.Clock.Now(), checkpoints: map[string]checkpoint{}}
+	d := &Device{opts: o, front: o.Switch.Ports(), booted: o.Clock.Now(), checkpoints: map[string]checkpoint{}, faults: newFaults()}
 	for _, p := range d.front {
 		if fullName(p) != p || !isFront(p) {
 			return nil, fmt.Errorf("nxos: %s: port %q is not named as on NX-OS", o.Hostname, p)

@@ -4,60 +4,36 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spanctl/spanctl/drivers/peers/eos"
+	"github.com/spanctl/spanctl/drivers/peers/fault"
 	"github.com/spanctl/spanctl/drivers/peers/sshd"
 )
 
-// faults are the FaultSpec of all vendors, made ready.
-type faults struct {
-	spec eos.FaultSpec
-	res  []*regexp.Regexp
-	done []int // times a fault of a line happened
-}
-
-// actions that a fault can have here: no timers run on NX-OS.
-var actions = []eos.Action{
-	eos.ActionRefuse, eos.ActionHang, eos.ActionHangAfter, eos.ActionCutBefore, eos.ActionCutAfter, eos.ActionDelay, eos.ActionForget, eos.ActionLog,
+// newFaults is a healthy switch.
+func newFaults() fault.Set {
+	return fault.Set{RefuseText: "ERROR: refused", LogText: "2026 Jan  1 00:00:00 switch %VSHD-5-VSHD_SYSLOG_CONFIG_I: Configured from vty by admin"}
 }
 
 // SetFaults replaces all faults; the zero value heals the switch. With an error nothing
-// has changed.
+// has changed. No timers run on NX-OS: a fault of one is refused.
 func (d *Device) SetFaults(s eos.FaultSpec) error {
-	f := faults{spec: s, done: make([]int, len(s.Lines))}
 	for _, l := range s.Lines {
-		re, err := regexp.Compile(l.Line)
-		if err != nil || l.Times < 0 || !slices.Contains(actions, l.Action) {
-			return fmt.Errorf("nxos: fault of line %q: action %q, %d times: %w", l.Line, l.Action, l.Times, errors.Join(err, errors.ErrUnsupported))
+		if l.Action == eos.ActionIgnoreTimer {
+			return fmt.Errorf("nxos: fault action %q: there are no timers", l.Action)
 		}
-		f.res = append(f.res, re)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.faults = f
-	return nil
-}
-
-// of a line: the faults by action, which are used up by it. d.mu is held.
-func (f *faults) of(line string) map[eos.Action]eos.Fault {
-	out := map[eos.Action]eos.Fault{}
-	for i, l := range f.spec.Lines {
-		if f.res[i].MatchString(line) && (l.Times == 0 || f.done[i] < l.Times) {
-			f.done[i]++
-			out[l.Action] = l
-		}
-	}
-	return out
+	return d.faults.Replace(s)
 }
 
 func (d *Device) admit(open int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.faults.spec.MaxLogins == 0 || open < d.faults.spec.MaxLogins
+	return d.faults.Admit(open)
 }
 
 // maxWire bounds the kept lines; the older half is dropped when it is reached.
@@ -136,56 +112,18 @@ func (d *Device) line(s *sshd.Session, x *cli, text string, flush func()) (out s
 		d.wire = slices.Delete(d.wire, 0, maxWire/2)
 	}
 	d.wire = append(d.wire, eos.WireLine{Conn: x.id, User: x.user, Prompt: x.prompt(), Line: text})
-	f := d.faults.of(text)
-	_, refuse := f[eos.ActionRefuse]
-	_, cut := f[eos.ActionCutBefore]
-	_, hang := f[eos.ActionHang]
-	switch {
-	case cut, hang:
-	case refuse:
-		out = faultText(f[eos.ActionRefuse], "ERROR: refused")
-	default:
+	o := d.faults.Take(text)
+	return fault.Answer(s, &d.mu, o, flush, func() string {
 		running, startup := d.running, d.startup
-		out = x.run(text).text
-		if _, forget := f[eos.ActionForget]; forget {
+		out := x.run(text).text
+		if o.Forget {
 			if d.running != running {
 				_ = d.activate(running) // it ran before
 			}
 			d.startup = startup
 		}
-	}
-	delay := time.Duration(d.faults.spec.Delay) + time.Duration(f[eos.ActionDelay].Delay)
-	d.mu.Unlock()
-	_, cutAfter := f[eos.ActionCutAfter]
-	_, hangAfter := f[eos.ActionHangAfter]
-	if cut || hang || cutAfter || hangAfter || delay > 0 {
-		flush() // what happens to this line holds back no answer to an earlier one
-	}
-	if cut || cutAfter {
-		s.Cut()
-		return "", false
-	}
-	if hang || hangAfter {
-		<-s.Context().Done()
-		return "", false
-	}
-	if l, log := f[eos.ActionLog]; log {
-		lines := strings.SplitAfter(out, "\n")
-		out = strings.Join(slices.Insert(lines, len(lines)/2, faultText(l, "2026 Jan  1 00:00:00 switch %VSHD-5-VSHD_SYSLOG_CONFIG_I: Configured from vty by admin")), "")
-	}
-	select {
-	case <-time.After(delay):
-		return out, true
-	case <-s.Context().Done():
-		return "", false
-	}
-}
-
-func faultText(f eos.Fault, otherwise string) string {
-	if f.Text == "" {
-		f.Text = otherwise
-	}
-	return strings.TrimRight(f.Text, "\n") + "\n"
+		return out
+	})
 }
 
 // The pager's mark (gnetcli's tests), and how it goes away (unverified).
