@@ -62,6 +62,8 @@ func showStatus(w io.Writer, rep StatusReport) {
 		expires := ""
 		switch {
 		case s.Whose == engine.Foreign:
+		case !s.Held.IsZero():
+			expires = "goes back at " + s.Held.Local().Format(time.TimeOnly)
 		case s.Expires.IsZero():
 			expires = "never"
 		case s.Due:
@@ -79,6 +81,13 @@ func showStatus(w io.Writer, rep StatusReport) {
 		t.Render()
 	} else {
 		fmt.Fprintln(w, "no sessions")
+	}
+	told := make(map[string]bool)
+	for _, s := range rep.Sessions {
+		if s.Run != "" && !told[s.Run] {
+			told[s.Run] = true
+			fmt.Fprintf(w, "run %s waits for: spanctl confirm %s\n", s.Run, s.Run)
+		}
 	}
 	for _, f := range rep.Failed {
 		fmt.Fprintln(w, "error: "+withDevice(f.Device, f.Err))

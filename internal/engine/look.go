@@ -22,6 +22,9 @@ type SessionStatus struct {
 	Reason  string          `json:"reason,omitempty"`
 	Expires time.Time       `json:"expires,omitzero"` // zero = never, or not ours
 	Due     bool            `json:"due,omitempty"`
+	// Held is set while the session waits for a confirmation: then it goes back.
+	Held time.Time `json:"heldUntil,omitzero"`
+	Run  string    `json:"run,omitempty"` // to confirm
 }
 
 // Whose a session is.
@@ -47,6 +50,10 @@ func (e *Engine) Status(ctx context.Context, devices []models.DeviceID) ([]Sessi
 	for _, r := range records {
 		byID[r.ID()] = r
 	}
+	waiting, err := e.waiting(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	var out []SessionStatus
 	var failed []Observation
 	for _, o := range e.Observe(ctx, devices) {
@@ -64,10 +71,43 @@ func (e *Engine) Status(ctx context.Context, devices []models.DeviceID) ([]Sessi
 					st.Whose = Adopted
 				}
 			}
+			if w, ok := waiting[s.ID()]; ok {
+				st.Whose, st.Intent, st.Owner, st.Reason, st.Expires = Ours, w.Intent, w.Owner, w.Reason, w.Expires
+				st.Held, st.Run = w.until, w.run
+			}
 			out = append(out, st)
 		}
 	}
 	return out, failed, nil
+}
+
+// heldRecord is what is recorded of a session once its run is confirmed.
+type heldRecord struct {
+	models.Record
+	run   string
+	until time.Time
+}
+
+// waiting gives the sessions that runs have made which wait for a confirmation and
+// have time left.
+func (e *Engine) waiting(ctx context.Context) (map[models.SessionID]heldRecord, error) {
+	open, err := e.c.Store.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[models.SessionID]heldRecord)
+	for _, rs := range open {
+		for _, en := range rs.Unsettled() {
+			cp := en.Checkpoint
+			if en.Step != store.Verified || cp == nil || !cp.HeldUntil.After(e.c.Now()) {
+				continue
+			}
+			for _, r := range cp.Next {
+				out[r.ID()] = heldRecord{r, rs.ID, cp.HeldUntil}
+			}
+		}
+	}
+	return out, nil
 }
 
 // Drift is one session that is not as it was applied.

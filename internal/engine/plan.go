@@ -148,10 +148,14 @@ func (e *Engine) resolve(ctx context.Context, req Request) (*task, error) {
 		}
 	}
 	for _, name := range req.Remove {
-		if !known[name] {
-			t.found = append(t.found, models.Finding{Intent: name, Rule: "unknown-intent",
-				Message: "nothing of this name was applied" + didYouMean(name, known)})
+		if known[name] {
+			continue
 		}
+		waiting, err := e.waiting(ctx)
+		if err != nil {
+			return nil, err
+		}
+		t.found = append(t.found, unknownIntent(name, known, waiting))
 	}
 	t.devices = e.inventoryOrder(set)
 	for _, r := range all {
@@ -160,6 +164,17 @@ func (e *Engine) resolve(ctx context.Context, req Request) (*task, error) {
 		}
 	}
 	return t, nil
+}
+
+// unknownIntent says why an intent that is to be removed has no record.
+func unknownIntent(name string, known map[string]bool, waiting map[models.SessionID]heldRecord) models.Finding {
+	for _, w := range waiting {
+		if w.Intent == name {
+			return models.Finding{Intent: name, Rule: "held", Message: fmt.Sprintf(
+				"run %s waits for a confirmation of it until %s: use spanctl confirm, or spanctl recover --revert, first", w.run, w.until.Format(time.TimeOnly))}
+		}
+	}
+	return models.Finding{Intent: name, Rule: "unknown-intent", Message: "nothing of this name was applied" + didYouMean(name, known)}
 }
 
 func didYouMean(name string, known map[string]bool) string {
