@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -43,6 +45,9 @@ A source vlanN is VLAN N. spanctl delete NAME ends it early.`,
 			}
 			a.talk("%s", strings.TrimRight(string(text), "\n"))
 			return a.with(cmd.Context(), true, func(s *site) error {
+				if err := s.unused(cmd.Context(), in.Metadata.Name); err != nil {
+					return err
+				}
 				req := engine.ApplyRequest{Command: commandLine(cmd, args), Request: engine.Request{Intents: []models.Intent{in}}}
 				return a.apply(cmd, s, req, o.applyOptions)
 			})
@@ -64,7 +69,9 @@ func (o mirrorOptions) intent(args []string, now time.Time) (models.Intent, erro
 	in := models.Intent{APIVersion: models.APIVersion, Kind: models.KindMirror,
 		Metadata: models.Metadata{Name: o.name, Owner: userName(), Reason: o.reason}}
 	if in.Metadata.Name == "" {
-		in.Metadata.Name = strings.ToLower("mirror-" + now.Format("20060102-150405"))
+		var some [3]byte // two may be made in one second
+		_, _ = rand.Read(some[:])
+		in.Metadata.Name = fmt.Sprintf("mirror-%s-%x", now.Format("20060102-150405"), some)
 	}
 	var dir models.Direction
 	if err := dir.UnmarshalText([]byte(o.direction)); err != nil {
@@ -100,6 +107,20 @@ func (o mirrorOptions) intent(args []string, now time.Time) (models.Intent, erro
 	}
 	in.Spec.Destination = dest
 	return in, errors.Join(errs...)
+}
+
+// unused refuses a name that an intent has: the new one would take its place.
+func (s *site) unused(ctx context.Context, name string) error {
+	records, err := s.store.Records(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		if r.Intent == name {
+			return fmt.Errorf("--name %s is the name of a mirror on %s already: choose another, or take that away first: spanctl delete %s", name, r.Session.Device, name)
+		}
+	}
+	return nil
 }
 
 func destination(to string) (models.DestinationSpec, error) {
