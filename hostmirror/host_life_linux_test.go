@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/transport"
 	"github.com/spanctl/spanctl/hostmirror/internal/kerneltest"
 	"github.com/spanctl/spanctl/hostmirror/nsname"
@@ -103,6 +104,16 @@ func TestHostReadsStrictly(t *testing.T) {
 	}
 	if err := h.Apply(t.Context(), good); err != nil {
 		t.Errorf("as it was: %v", err)
+	}
+}
+
+// The driver of one namespace alone refuses ports of others.
+func TestMirrorRefusesPlaces(t *testing.T) {
+	b := newHostBed(t)
+	m := b.open().base.m
+	for _, s := range []models.Session{session("sp-a", []string{"m0"}, port("netns:a/eth0", models.Rx)), session("sp-a", []string{"netns:a/ma"}, port("va0", models.Rx))} {
+		_, err := m.Render(create(s), drivers.RenderOptions{})
+		wantKind(t, err, drivers.Unsupported, "by a spanctl that runs on the host itself")
 	}
 }
 

@@ -222,6 +222,14 @@ func (h *Host) place(s models.Session) (placed, error) {
 	return p, nil
 }
 
+// absent says that a namespace has no such port, or that the port is in another one.
+func absent(what, name string) error {
+	if _, _, elsewhere := models.CutPlace(name); elsewhere {
+		return fmt.Errorf("%w: %s %s is in another network namespace: it can be mirrored by a spanctl that runs on the host itself", drivers.ErrUnsupported, what, name)
+	}
+	return fmt.Errorf("%s %s does not exist", what, name)
+}
+
 // awake refuses a namespace whose container stands still.
 func (sp *space) awake() error {
 	for _, f := range sp.places {

@@ -267,7 +267,7 @@ func (r *renderer) checkPorts(ses models.Session) error {
 		l, ok := r.snap.byName(src.Name)
 		switch {
 		case !ok:
-			return fmt.Errorf("source %s does not exist", src.Name)
+			return absent("source", src.Name)
 		case l.kind == "bridge":
 			return fmt.Errorf("%w: source %s is a bridge, and frames that it forwards do not pass it: name its ports", drivers.ErrUnsupported, src.Name)
 		}
@@ -282,7 +282,7 @@ func (r *renderer) checkPorts(ses models.Session) error {
 	}
 	for _, name := range ses.Destination.Ports {
 		if _, ok := r.snap.byName(name); !ok {
-			return fmt.Errorf("destination %s does not exist", name)
+			return absent("destination", name)
 		}
 	}
 	return nil
