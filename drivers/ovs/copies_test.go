@@ -2,6 +2,7 @@ package ovs_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -323,4 +324,35 @@ func tshark(t testing.TB, frames [][]byte, fields string) string {
 		t.Fatalf("tshark: %v", err)
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// TestLimit: a bridge takes 32 mirrors, and of one more only a log tells, which is why
+// the driver counts.
+func TestLimit(t *testing.T) {
+	h := newHost(t, "e1", "tap")
+	args := []string{"--", "--id=@s", "get", "Port", "e1", "--", "--id=@o", "get", "Port", "tap"}
+	for i := range 33 {
+		id := fmt.Sprint("@m", i)
+		args = append(args, "--", "--id="+id, "create", "Mirror", fmt.Sprint("name=m", i), "select_src_port=@s", "output_port=@o", "--", "add", "Bridge", "br0", "mirrors", id)
+	}
+	h.vsctl(args...)
+	log, err := os.ReadFile(filepath.Join(h.sw.Dir(), "ovs-vswitchd.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(log), "maximum of 32 port mirrors reached"); n != 1 {
+		t.Errorf("the log tells of %d mirrors too many; want 1", n)
+	}
+	d, err := h.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	st, err := d.Observe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Facts.MaxSessions != 33 {
+		t.Errorf("%d mirrors fit, as the driver sees it; want no more than are there", st.Facts.MaxSessions)
+	}
 }

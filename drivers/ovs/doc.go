@@ -13,8 +13,9 @@
 //
 // All tables are read by one ovs-vsctl, so in one transaction, in the JSON of RFC 7047.
 // A change set is one ovs-vsctl as well: the server takes all of it or nothing [vsctl].
-// A login needs no shell features but quotes and "&&"; it needs the right to use the
-// sockets of the database and of ovs-vswitchd.
+// Of the login's shell nothing is asked but quotes, "&&", and lines that go on behind a
+// backslash. The login needs the right to use the sockets of the database and of
+// ovs-vswitchd, which is root's where nobody has changed it.
 //
 // # Whose is what
 //

@@ -4,20 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/ovs"
+	"github.com/spanctl/spanctl/drivers/peers/openssh"
 	peer "github.com/spanctl/spanctl/drivers/peers/ovs"
 	"github.com/spanctl/spanctl/drivers/transport"
 	"github.com/spanctl/spanctl/drivers/transport/ssh"
@@ -85,71 +83,29 @@ func (h *host) write(name, text string, mode os.FileMode) string {
 	return p
 }
 
-// serve starts OpenSSH's server. HOME keeps the user's own start files out of it.
+// serve starts OpenSSH's server.
 func (h *host) serve() {
 	t := h.t
 	t.Helper()
-	sshd := "/usr/sbin/sshd"
-	if p, err := exec.LookPath("sshd"); err == nil {
-		sshd = p
-	}
-	_, err := os.Stat(sshd)
-	require.Need(t, require.OpenSSH, err == nil, "the driver against a server that is not ours")
-	me, err := user.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if me.Uid == "0" { // what the service's start script makes
-		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, name := range []string{"host", "user"} {
-		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(h.dir, name)).CombinedOutput(); err != nil {
-			t.Fatalf("ssh-keygen: %v\n%s", err, out)
-		}
-	}
-	key, err := os.ReadFile(filepath.Join(h.dir, "user"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.addr, h.user, h.key = l.Addr().String(), me.Username, string(key)
-	_ = l.Close() // sshd takes the port over
-	_, port, _ := net.SplitHostPort(h.addr)
+	why := openssh.Missing()
+	require.Need(t, require.OpenSSH, why == "", why)
 	text := strings.NewReplacer("%notes%", h.dir, "%run%", h.sw.Dir()).Replace(wrapper)
-	conf := h.write("sshd_config", strings.Join([]string{
-		"Port " + port, "ListenAddress 127.0.0.1", "HostKey " + filepath.Join(h.dir, "host"), "PidFile none",
-		"AuthorizedKeysFile " + filepath.Join(h.dir, "user.pub"),
-		"StrictModes no", "UsePAM no", "PasswordAuthentication no", "PermitRootLogin yes", "SetEnv HOME=" + h.dir,
-		"ForceCommand " + h.write("wrapper", text, 0o700), "",
-	}, "\n"), 0o600)
-	cmd := exec.Command(sshd, "-D", "-e", "-f", conf)
-	var log strings.Builder
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
+	srv, err := openssh.Start(h.dir, h.write("wrapper", text, 0o700))
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		h.wake()
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		srv.Close()
 		if t.Failed() {
-			t.Log(log.String())
+			t.Log(srv.Log())
 		}
 	})
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if c, err := net.Dial("tcp", h.addr); err == nil {
-			_ = c.Close()
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("sshd does not listen")
-		}
+	key, err := os.ReadFile(srv.KeyFile)
+	if err != nil {
+		t.Fatal(err)
 	}
+	h.addr, h.user, h.key = srv.Address, srv.User, string(key)
 	if h.keys, err = ssh.NewHostKeys(ssh.AcceptNew, filepath.Join(h.dir, "known_hosts")); err != nil {
 		t.Fatal(err)
 	}

@@ -51,8 +51,9 @@ const (
 // listEnd is the last line of the answer to macsCommand.
 const listEnd = "end of the list"
 
-// macsCommand shows the learned addresses of each bridge under its name.
-const macsCommand = `for b in $(ovs-vsctl --timeout=10 list-br); do echo "bridge $b"; ovs-appctl --timeout=10 fdb/show "$b" || exit; done; echo ` + listEnd
+// macsCommand shows the learned addresses of each bridge under its name, whatever the
+// login's shell is.
+const macsCommand = `sh -c 'for b in $(ovs-vsctl --timeout=10 list-br); do echo "bridge $b"; ovs-appctl --timeout=10 fdb/show "$b" || exit; done; echo ` + listEnd + `'`
 
 // Reads gives one ovs-vsctl that lists all tables, in one transaction, and the
 // addresses that the bridges have learned. Where the latter is refused the login may
