@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spanctl/spanctl/hostmirror"
 	"github.com/spanctl/spanctl/internal/require"
 	"github.com/spanctl/spanctl/models"
 )
@@ -16,7 +17,7 @@ func TestWays(t *testing.T) {
 	none := func() time.Duration { return 0 }
 	const n = 200
 	for _, d := range []models.Direction{models.Rx, models.Tx} {
-		contests := append(tunnels(), contest{name: "port", ways: append(plainWays(), sessions(1), sessions(10))})
+		contests := append(tunnels(), contest{name: "port", ways: append(plainWays(), sessions(1, hostmirror.MethodAuto), sessions(10, hostmirror.MethodAuto))})
 		for _, c := range contests {
 			for _, w := range c.ways {
 				copies := n

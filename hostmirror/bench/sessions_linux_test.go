@@ -34,9 +34,14 @@ func someSessions(n int, ports ...string) []models.Session {
 	return out
 }
 
-func sessions(n int) way {
-	return way{name: fmt.Sprint(n), set: func(b *bed, _ models.Direction) (string, error) {
-		m, err := openMirror(b, hostmirror.MethodAuto)
+// sessions are n on one port, made by the method that spanctl chooses, or another.
+func sessions(n int, method hostmirror.Method) way {
+	name := fmt.Sprint(n)
+	if method != hostmirror.MethodAuto {
+		name += ", programs asked for"
+	}
+	return way{name: name, set: func(b *bed, _ models.Direction) (string, error) {
+		m, err := openMirror(b, method)
 		if err != nil {
 			return "", err
 		}
@@ -50,8 +55,9 @@ func BenchmarkSessions(b *testing.B) {
 	counts := []int{1, 10, 100, 1000}
 	ways := []way{{name: control, set: nothing}}
 	for _, n := range counts {
-		ways = append(ways, sessions(n))
+		ways = append(ways, sessions(n, hostmirror.MethodAuto))
 	}
+	ways = append(ways, sessions(1, hostmirror.MethodBPF))
 	r := newRace(b, models.Rx, ways)
 	defer r.close()
 	for b.Loop() {
@@ -70,7 +76,7 @@ func BenchmarkSessions(b *testing.B) {
 		beside := ""
 		if e != r.entries[0] && one.refused == nil {
 			beside = percent(e.than(one))
-			r.ReportMetric(100*e.than(one), "%of-1-session@"+e.name)
+			r.ReportMetric(100*e.than(one), "%of-1-session@"+strings.ReplaceAll(e.name, " ", "-"))
 		}
 		t.add(e.name, percent(e.kept.median()), fmt.Sprintf("%s to %s", percent(e.kept.at(0.25)), percent(e.kept.at(0.75))),
 			fmt.Sprintf("%+.0f", e.extra.median()), beside, percent(float64(e.delivered)/float64(e.sent)), percent(float64(e.copies)/float64(e.sent)))
