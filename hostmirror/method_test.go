@@ -78,7 +78,7 @@ func TestMethods(t *testing.T) {
 			s.filters = append(s.filters, foreign(1, tcnl.Ingress, 21328, tcnl.Shot, nil))
 		}, plain, "flower filter pref 21328 decides before ours", ""},
 		{"few filters with rules", full, filters(maxFiltered-1, "include udp"), rule, filter, ""},
-		{"many filters with rules", full, filters(maxFiltered, "include udp"), rule, "more than 4 filters with rules on one port and direction slow every frame down", ""},
+		{"many filters with rules", full, filters(maxFiltered, "include udp"), rule, "each filter with rules on one port and direction slows every frame down, and one program serves all", ""},
 		{"many filters with rules, no rights", denied, filters(maxFiltered, "include udp"), rule, filter, ""},
 		{"many filters without", full, filters(maxFiltered, ""), rule, filter, ""},
 		{"many filters, one more without rules", full, filters(maxFiltered, "include udp"), plain, filter, ""},

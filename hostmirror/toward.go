@@ -60,7 +60,7 @@ func (r *renderer) settle(ses models.Session, source link, hook tcnl.Hook, have 
 	if mine >= 0 {
 		now = way{program: true, reason: have[mine].share.session.Reason}
 	}
-	w, err := r.choose(source, hook, which, len(ses.Destination.Ports)-len(good), now, len(good) > 0)
+	w, err := r.choose(hashOf(r.dev, ses.Name), source, hook, which, len(ses.Destination.Ports)-len(good), now, len(good) > 0)
 	if err != nil {
 		return err
 	}

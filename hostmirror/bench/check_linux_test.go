@@ -51,7 +51,7 @@ func TestApplyAndDelete(t *testing.T) {
 		sessions, port int
 		byTC           bool
 	}{
-		{"filters", 8, 4, true},
+		{"filters", 4, 4, true},
 		{"programs", 40, 4, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
