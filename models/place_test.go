@@ -45,3 +45,22 @@ func TestCutPlace(t *testing.T) {
 		t.Errorf("JoinPlace of no place = %q", got)
 	}
 }
+
+// FuzzCutPlace: what is taken apart can be put together again.
+func FuzzCutPlace(f *testing.F) {
+	for _, s := range []string{"eth0", "container:web/eth0", "netns:a/b/c", "netns:", "container:/"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		place, port, ok := CutPlace(name)
+		switch {
+		case !ok && (port != name || place != ""):
+			t.Errorf("CutPlace(%q) = %q, %q without a place", name, place, port)
+		case ok && JoinPlace(place, port) != name && place != name:
+			t.Errorf("CutPlace(%q) = %q, %q", name, place, port)
+		}
+		if ok {
+			_ = PlaceError(place) // must not panic
+		}
+	})
+}
