@@ -205,7 +205,10 @@ func (r *remoteAccess) do(ctx context.Context, o operation) (func(context.Contex
 		}
 		return back, err
 	default:
-		return nil, noPrograms{}
+		if o.Verb.program() {
+			return nil, noPrograms{}
+		}
+		return nil, fmt.Errorf("%w: %q is not done on a host that is reached by a shell", drivers.ErrUnsupported, o.Verb)
 	}
 }
 
