@@ -44,6 +44,7 @@ func startHost(t testing.TB) *drivertest.Peer {
 	h := newHost(t, slices.Concat(sources, destinations, []string{"t1", "t2", "far"})...)
 	h.vsctl("--", "add-bond", "br0", "bond0", "b1", "b2", "--", "set", "Interface", "b1", "type=dummy", "--", "set", "Interface", "b2", "type=dummy",
 		"--", "add-port", "br0", "er0", "--", "set", "Interface", "er0", "type=erspan", "options:remote_ip=203.0.113.9", "options:key=5", "options:erspan_ver=1", "external_ids:owner=ids",
+		"--", "add-br", "fake0", "br0", "100", // a bridge of ovs-vsctl's only
 		"--", "set", "Bridge", "br0", "external_ids:owner=cloud", "other_config:mac-table-size=4096")
 	h.vsctl("--", "--id=@t1", "get", "Port", "t1", "--", "--id=@t2", "get", "Port", "t2", "--", "--id=@er", "get", "Port", "er0",
 		"--", "--id=@a", "create", "Mirror", "name=theirs", "select_src_port=@t1", "select_dst_port=@t1", "output_port=@t2", "snaplen=100", "external_ids:owner=ids",

@@ -51,9 +51,10 @@ const (
 // listEnd is the last line of the answer to macsCommand.
 const listEnd = "end of the list"
 
-// macsCommand shows the learned addresses of each bridge under its name, whatever the
-// login's shell is.
-const macsCommand = `sh -c 'for b in $(ovs-vsctl --timeout=10 list-br); do echo "bridge $b"; ovs-appctl --timeout=10 fdb/show "$b" || exit; done; echo ` + listEnd + `'`
+// macsCommand looks whether ovs-vswitchd speaks to the login, and shows the learned
+// addresses of each bridge under its name, whatever the login's shell is. Fake bridges
+// have no table of their own, and a bridge that could not be set up has none at all.
+const macsCommand = `sh -c 'ovs-appctl --timeout=10 version >/dev/null || exit; for b in $(ovs-vsctl --timeout=10 --real list-br); do echo "bridge $b"; ovs-appctl --timeout=10 fdb/show "$b" 2>/dev/null; done; echo ` + listEnd + `'`
 
 // Reads gives one ovs-vsctl that lists all tables, in one transaction, and the
 // addresses that the bridges have learned. Where the latter is refused the login may
