@@ -225,5 +225,7 @@ func (n *netlinkAccess) forget(ctx context.Context, host *bpfcopy.Host, o operat
 	if err := s.do(o); err != nil {
 		return err
 	}
-	return programError(host.Detach(ctx, o.Index, directionOf(o.Hook)))
+	// A program that copies nothing here counts as none: nothing is to be instead of it.
+	gone := bpfcopy.Device{Name: o.Dev, Ifindex: o.Index}
+	return programError(host.Change(ctx, gone, directionOf(o.Hook), func(set bpfcopy.Set) (bpfcopy.Set, error) { return set, nil }))
 }

@@ -444,6 +444,11 @@ func (h *Host) observe(ctx context.Context, p place) (Attached, bool, error) {
 // another. Sessions that have no destination left go, and so do pins of programs that
 // are no longer attached. It says what it did.
 func (h *Host) Prune(ctx context.Context) ([]string, error) {
+	unlock, err := h.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	list, err := h.Observe(ctx)
 	if err != nil {
 		return nil, err
