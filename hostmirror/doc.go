@@ -25,7 +25,8 @@
 //
 // # What is sent
 //
-// A script's steps are tc commands that a person could type. They are the source of
+// A script's steps are tc commands that a person could type, but for those about
+// programs. They are the source of
 // truth: Apply reads the text back and does what it says, after it has looked at what
 // the command is about to touch: a filter is deleted by its full identity, and only
 // while it carries the cookie that the command names behind "#".
@@ -52,6 +53,29 @@
 // do not come from rules are reported as such. Sampling is the action gact in front of
 // mirred, which lets each N-th frame through, by counting, and leaves the others to the
 // filters behind ours.
+//
+// # Programs
+//
+// What filters cannot copy, or not well, a BPF program copies: one for each port and
+// direction, with all of its sessions that need one; see package bpfcopy. Filters are the
+// rule, since CAP_NET_ADMIN is enough for them and everybody can list them; as long as
+// no copy needs a program, nothing of BPF is touched. The reasons: somebody else decides
+// over frames before a filter of ours would see them; more than 4 filters with rules on
+// one port and direction, which each frame would pay for; no free priority; copies that
+// are cut; sampling without gact; rules without cls_bpf, or too many for one classic
+// program; frames that are sent where a foreign ingress qdisc keeps clsact out; no
+// classifier. Copies that work stay as they are made. The reason is kept with the
+// session and shown by [Mirror.Report]. [Options].Method forces or forbids programs.
+//
+// A program knows its sessions by name, as "device/session", and keeps them in a map that
+// is pinned beside it; that map is what Observe reads. Sessions of other devices' names
+// in the same program are left alone. Steps about programs are lines that tc has no
+// words for, "bpf copy add dev eth0 ingress session ...", and are as strict; those about
+// one program are done by one change of it.
+//
+// A program copies to interface indexes, which the kernel gives to others when a device
+// goes. Whoever has another name than the session says is told as a lost destination,
+// and left out by every change of the program.
 //
 // # Other namespaces
 //
