@@ -49,6 +49,7 @@ type programPeer struct {
 }
 
 func (p *programPeer) open(ctx context.Context) (drivers.Driver, error) {
+	p.hangs = false // a slow machine may never have come to the step
 	m, err := Open(ctx, Options{Device: host, Namespace: p.host.Path(), Method: p.method, Pins: p.pins})
 	if err != nil {
 		return nil, err
@@ -108,7 +109,9 @@ func (p *programPeer) note() {
 	p.last = now
 }
 
-func (c pinnedCopy) hook() string { return map[string]string{"rx": "ingress", "tx": "egress"}[c.Direction] }
+func (c pinnedCopy) hook() string {
+	return map[string]string{"rx": "ingress", "tx": "egress"}[c.Direction]
+}
 
 // step writes the step that asks for a copy.
 func (c pinnedCopy) step(verb string) string {
