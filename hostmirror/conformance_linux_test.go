@@ -133,7 +133,7 @@ func (p *kernelPeer) peer() *drivertest.Peer {
 }
 
 func (p *kernelPeer) open(ctx context.Context) (drivers.Driver, error) {
-	p.hangs = false // a slow machine may never have come to the step
+	p.hangs = false    // a slow machine may never have come to the step
 	var known []string // what the records of a store would tell
 	for i := range 6 {
 		known = append(known, fmt.Sprintf("sp-c%d", i))

@@ -214,6 +214,33 @@ func TestProgramRefusals(t *testing.T) {
 	wantKind(t, err, transport.Rejected, "puts copies into production")
 }
 
+// The filters that carry our programs, where there is no tcx, decide over nothing.
+func TestCarriersOfProgramsAreNoStrangers(t *testing.T) {
+	carrier := func(priority uint16, name string) tcnl.Filter {
+		return tcnl.Filter{
+			ID:     tcnl.ID{Ifindex: 1, Hook: tcnl.Egress, Priority: priority, Protocol: tcnl.ProtocolAll, Kind: tcnl.BPF, Handle: 1},
+			Direct: true, Name: name,
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		give tcnl.Filter
+		want models.OperState
+	}{
+		{"one that cuts", carrier(bpfcopy.TruncatePriority, "spanctl/cut"), models.OperUp},
+		{"a stranger's in its place", carrier(bpfcopy.TruncatePriority, "other"), models.OperUnknown},
+		{"a stranger's with our name", carrier(100, "spanctl/cut"), models.OperUnknown},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := testHost()
+			s.filters = []tcnl.Filter{tt.give, copied("sp-a", 1, tcnl.Egress, 21360, 3)}
+			if got := s.ourSessions(host, nil)[0].Status; got.State != tt.want {
+				t.Errorf("status %+v, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
 // A program is in front of filters and behind programs of strangers, where they came
 // later.
 func TestStateOfPrograms(t *testing.T) {

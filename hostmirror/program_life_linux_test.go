@@ -194,6 +194,23 @@ func (b *bed) veth(name string, index int, far string) {
 	b.host.Settle(name)
 }
 
+// Another process sees sessions by their names without being told: programs know them.
+func TestProgramKnowsNames(t *testing.T) {
+	needProgram(t, MethodBPF)
+	b := newBed(t)
+	pins := kerneltest.Pins(t)
+	wanted := session("sp-a", []string{"m0"}, port("r0", models.Both))
+	wanted.TruncateTo = 100
+	b.to(b.with(MethodBPF, pins), wanted)
+	st, err := b.with(MethodAuto, pins).Observe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(st.Sessions) != 1 || st.Sessions[0].Name != "sp-a" || !models.SameConfig(wanted, st.Sessions[0]) {
+		t.Errorf("sessions %+v, want %+v", st.Sessions, wanted)
+	}
+}
+
 // A step that fails takes the steps before it back, by whatever they were made.
 func TestProgramFailureUndoes(t *testing.T) {
 	eachProgram(t, func(t *testing.T, method Method) {

@@ -56,23 +56,38 @@ func TestRights(t *testing.T) {
 		name, task string
 		keep       []int
 		program    bool // one of root's is there already
+		hidden     bool // the pins are in a folder of somebody else
 		want       string
 	}{
-		{"nothing looks", "look", nil, false, "done"},
-		{"nothing changes", "plain", nil, false, "EPERM (changing filters needs root or CAP_NET_ADMIN in the network namespace)"},
-		{"CAP_NET_ADMIN and filters", "plain", netAdmin, false, "done"},
-		{"CAP_NET_ADMIN and cut copies", "cut", netAdmin, false, "BPF programs need CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; lacking: CAP_BPF, CAP_PERFMON)"},
-		{"without CAP_PERFMON", "cut", all[:2], false, "lacking: CAP_PERFMON)"},
-		{"all three and cut copies", "cut", all, false, "done"},
-		{"CAP_NET_ADMIN looks at programs", "look", netAdmin, true, looking},
-		{"all three look at programs", "look", all, true, "done"},
+		{"nothing looks", "look", nil, false, false, "done"},
+		{"nothing changes", "plain", nil, false, false, "EPERM (changing filters needs root or CAP_NET_ADMIN in the network namespace)"},
+		{"CAP_NET_ADMIN and filters", "plain", netAdmin, false, false, "done"},
+		{"CAP_NET_ADMIN and cut copies", "cut", netAdmin, false, false, "BPF programs need CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; lacking: CAP_BPF, CAP_PERFMON)"},
+		{"without CAP_PERFMON", "cut", all[:2], false, false, "lacking: CAP_PERFMON)"},
+		{"all three and cut copies", "cut", all, false, false, "done"},
+		{"CAP_NET_ADMIN looks at programs", "look", netAdmin, true, false, looking},
+		{"all three look at programs", "look", all, true, false, "done"},
+		{"CAP_NET_ADMIN and pins that are hidden", "plain", netAdmin, false, true, "done"},
+		{"CAP_NET_ADMIN and programs that are hidden", "plain", netAdmin, true, true, "r0 ingress has tcx programs, and whether they are spanctl's cannot be told"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBed(t)
 			pins := kerneltest.Pins(t)
 			if tt.program {
 				needProgram(t, MethodBPF)
-				b.to(b.with(MethodBPF, pins), session("sp-z", []string{"m1"}, port("r1", models.Rx)))
+				if tt.hidden {
+					needProgram(t, MethodTCX)
+				}
+				b.to(b.with(MethodBPF, pins), session("sp-z", []string{"m1"}, port("r0", models.Rx)))
+			}
+			if tt.hidden {
+				const nobody = 65534
+				if err := os.Chown(filepath.Dir(pins), nobody, nobody); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Chmod(filepath.Dir(pins), 0o700); err != nil {
+					t.Fatal(err)
+				}
 			}
 			var keep []string
 			for _, c := range tt.keep {
