@@ -28,6 +28,7 @@ type bed struct {
 	socket        int   // sends out of s0
 	helper        []int // processes and threads beside, that work for the mirror
 	switched      bool  // a program in user space forwards, not the kernel
+	aside         bool  // what socket sends does not come to d0
 	undo          []func()
 }
 
@@ -163,9 +164,10 @@ func (b *bed) push(n int, clock func() time.Duration) spent {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if len(b.helper) > 0 {
+	switch {
+	case len(b.helper) > 0:
 		b.drain()
-	} else {
+	case !b.aside:
 		took += b.late(d0+n, clock)
 	}
 	s := spent{sent: n, forward: float64(took.Nanoseconds()) / float64(n)}

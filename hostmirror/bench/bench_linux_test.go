@@ -97,7 +97,7 @@ func (r *race) beds() {
 			if err != nil {
 				r.Fatal(err)
 			}
-			r.bare[i].socket = r.bare[i].sender(r.bare[i].host, "m0")
+			r.bare[i].socket, r.bare[i].aside = r.bare[i].sender(r.bare[i].host, "m0"), true
 		}
 	}
 }
