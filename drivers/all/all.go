@@ -21,7 +21,7 @@ func Platforms() []drivers.Platform {
 		{Key: iosxe.Key, Name: "Cisco IOS-XE", Dialect: func() drivers.Dialect { return iosxe.Dialect{} }, Backup: iosxe.Backup(), Transports: []string{"ssh"}},
 		{Key: nxos.Key, Name: "Cisco NX-OS", Dialect: func() drivers.Dialect { return nxos.Dialect{} }, Backup: nxos.Backup(), Transports: []string{"ssh"}},
 		{Key: ovs.Key, Name: "Open vSwitch", Dialect: func() drivers.Dialect { return ovs.Dialect{} }, Commands: true, Transports: []string{"ssh"}},
-		{Key: sonic.Key, Name: "SONiC (community)", Dialect: func() drivers.Dialect { return sonic.Dialect{} }, Transports: []string{"ssh"}},
+		{Key: sonic.Key, Name: "SONiC (community)", Dialect: func() drivers.Dialect { return sonic.Dialect{} }, Backup: sonic.Backup(), Transports: []string{"ssh"}},
 	}
 }
 

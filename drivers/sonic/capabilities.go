@@ -81,5 +81,5 @@ var claims = map[models.Feature]models.Claim{
 
 // Capabilities gives what is claimed of community SONiC.
 func (Dialect) Capabilities() models.Capabilities {
-	return models.Capabilities{Platform: Key, Claims: maps.Clone(claims), Grain: models.GrainSession, NameMax: maxName}
+	return models.Capabilities{Platform: Key, Claims: maps.Clone(claims), Grain: models.GrainSession, NameMax: maxName, Saves: true}
 }

@@ -147,6 +147,7 @@ func startSwitch(t testing.TB, edits ...func(*peer.Options)) *bed {
 		Dial:   dial,
 		Truth:  func() []models.Session { return truth(t, dev) },
 		Config: dev.RunningConfig,
+		Saved:  func() bool { return dev.StartupConfig() == dev.RunningConfig() },
 		Wire: func() []string {
 			p := sonic.Dialect{}.Profile()
 			return slices.DeleteFunc(dev.Wire(), func(l string) bool { return strings.TrimSpace(l) == "" || slices.Contains(p.Open, l) })

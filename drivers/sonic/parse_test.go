@@ -105,6 +105,23 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// TestBackup: a file tells the same, and an entry that cannot be read where it is.
+func TestBackup(t *testing.T) {
+	file := strings.ReplaceAll(database(`"s1": {"type": "SPAN", "dst_port": "Ethernet8", "src_port": "Ethernet0"},
+"s2": {"dscp": "8"}`), "{\"s", "{\n\"s")
+	b := Backup()
+	if !b.Is(file) || b.Is(`{"hello": {}}`) || b.Is("hostname leaf1") {
+		t.Error("files are not told apart")
+	}
+	st, err := b.Read("leaf1", file)
+	if err != nil || len(st.Sessions) != 2 || st.Facts.Hostname != "leaf1" {
+		t.Errorf("%v, state %+v", err, st)
+	}
+	if _, err := b.Read("leaf1", strings.Replace(file, `"dscp": "8"`, `"dscp": "99"`, 1)); err == nil || !strings.Contains(err.Error(), "line 3: MIRROR_SESSION s2: dscp") {
+		t.Errorf("error %v, want one that names line and session", err)
+	}
+}
+
 // TestPorts: what CONFIG_DB says of ports that must not become a destination.
 func TestPorts(t *testing.T) {
 	st, err := Dialect{}.Parse("leaf1", replies(`{

@@ -19,7 +19,7 @@ const (
 // Render writes cs as commands of the shell. Each takes effect at once. Sessions that
 // go are removed before those that come are added, since a port can be mirrored, in a
 // direction, by one session only [su].
-func (Dialect) Render(cs models.ChangeSet, _ drivers.RenderOptions) (transport.Script, error) {
+func (Dialect) Render(cs models.ChangeSet, o drivers.RenderOptions) (transport.Script, error) {
 	script := transport.Script{Encoding: transport.CLI}
 	for _, c := range cs.Changes {
 		for _, s := range []*models.Session{c.Before, c.After} {
@@ -47,8 +47,14 @@ func (Dialect) Render(cs models.ChangeSet, _ drivers.RenderOptions) (transport.S
 			line(c.After, addWords(*c.After))
 		}
 	}
+	if o.Save && !script.Empty() {
+		script.Save = []transport.Step{{Phase: transport.Commit, Text: "sudo config save -y", Accept: acceptSave}}
+	}
 	return script, nil
 }
+
+// acceptSave is what "config save" says that it runs [su].
+const acceptSave = `^Running command: \S*sonic-cfggen -d --print-data`
 
 // addWords gives the words that make a session. All but those with "--" are told apart
 // by their place, so that those in front of a needed one are given too.
