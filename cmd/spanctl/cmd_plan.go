@@ -38,27 +38,44 @@ func newValidate(a *app) *cobra.Command {
 
 func (a *app) validate(s *site, args []string) error {
 	intents, err := a.intents(args)
+	found, err := a.asFindings(err)
 	if err != nil {
 		return err
 	}
-	sessions, notes, found := s.engine.Check(intents)
-	rep := ValidateReport{Intents: len(intents), Sessions: len(sessions), Findings: found, Notes: notes}
+	rep := ValidateReport{Intents: len(intents), Findings: models.Findings{}} // never null
+	if len(found) == 0 {
+		var sessions []models.Session
+		sessions, rep.Notes, found = s.engine.Check(intents)
+		rep.Sessions = len(sessions)
+	}
+	found = append(rep.Findings, found...)
+	rep.Findings = found
 	err = a.print(rep, func(w io.Writer) error {
 		showFindings(w, found)
-		for _, n := range notes {
+		for _, n := range rep.Notes {
 			fmt.Fprintf(w, "note: intent %s, %s: %s\n", n.Intent, n.Device, n.Text)
 		}
 		if n := len(found.Errors()); n > 0 {
 			fmt.Fprintf(w, "invalid: %s in %s\n", count(n, "error"), count(len(intents), "intent"))
 			return nil
 		}
-		_, err := fmt.Fprintf(w, "valid: %s, %s\n", count(len(intents), "intent"), count(len(sessions), "session"))
+		_, err := fmt.Fprintf(w, "valid: %s, %s\n", count(len(intents), "intent"), count(rep.Sessions, "session"))
 		return err
 	})
 	if err == nil && len(found.Errors()) > 0 {
 		return exit(exitError)
 	}
 	return err
+}
+
+// asFindings gives what is wrong with files, for a report that a program reads. People
+// read the error as it is.
+func (a *app) asFindings(err error) (models.Findings, error) {
+	var found models.Findings
+	if a.set.Output != "table" && errors.As(err, &found) {
+		return found, nil
+	}
+	return nil, err
 }
 
 // wayBackUsage explains a flag of plan, apply and all that applies.
@@ -110,10 +127,14 @@ Exit status: 0 nothing to do, 2 changes, 1 error.`,
 
 func (a *app) plan(cmd *cobra.Command, s *site, args []string, o planOptions) error {
 	req, err := a.request(args, o)
+	found, err := a.asFindings(err)
 	if err != nil {
 		return err
 	}
-	p, err := s.engine.Plan(cmd.Context(), req)
+	p := &engine.Plan{Version: engine.PlanVersion, Made: time.Now(), Findings: found}
+	if len(found) == 0 {
+		p, err = s.engine.Plan(cmd.Context(), req)
+	}
 	s.bar.stop()
 	if err != nil {
 		return err
