@@ -20,7 +20,7 @@ const intentsUsage = "intent files or `folders`; those about other devices are p
 
 func newHostApply(a *app) *cobra.Command {
 	var o hostOptions
-	var paths []string
+	var paths, remove []string
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "apply",
@@ -50,7 +50,7 @@ Exit status: 0 done or nothing to do, 1 otherwise.`,
 				if err != nil {
 					return err
 				}
-				want, err := a.wanted(cmd.Context(), h, paths)
+				want, err := a.wanted(cmd.Context(), h, paths, remove)
 				if err != nil {
 					return err
 				}
@@ -67,6 +67,7 @@ Exit status: 0 done or nothing to do, 1 otherwise.`,
 	}
 	o.flags(cmd)
 	cmd.Flags().StringSliceVar(&paths, "intents", nil, intentsUsage)
+	cmd.Flags().StringSliceVar(&remove, "remove", nil, "also take these intents away, by `name`")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }
@@ -93,7 +94,7 @@ func (w wanted) request() engine.Request {
 }
 
 // wanted reads the files and the records, anew each time.
-func (a *app) wanted(ctx context.Context, h *hostSite, paths []string) (wanted, error) {
+func (a *app) wanted(ctx context.Context, h *hostSite, paths, remove []string) (wanted, error) {
 	var w wanted
 	var intents []models.Intent
 	if len(paths) > 0 {
@@ -112,7 +113,8 @@ func (a *app) wanted(ctx context.Context, h *hostSite, paths []string) (wanted, 
 	}
 	w.read = len(intents)
 	w.Decision = hostkeep.Decide(hostkeep.Input{
-		Device: h.device, Network: &h.network, Intents: intents, Records: records, Ended: ended, Check: h.engine.Check, Now: time.Now(),
+		Device: h.device, Network: &h.network, Intents: intents, Records: records, Ended: ended,
+		Check: h.engine.Check, Remove: remove, Now: time.Now(),
 	})
 	return w, nil
 }

@@ -89,7 +89,7 @@ func (w *hostWatch) run(ctx context.Context, every time.Duration) error {
 	w.said = make(map[string]string)
 	w.app.left = "nothing was looked at"
 	// What is wrong with the files at the start, nobody shall have to find in a log.
-	if _, err := w.app.wanted(ctx, w.host, w.paths); err != nil {
+	if _, err := w.app.wanted(ctx, w.host, w.paths, nil); err != nil {
 		return err
 	}
 	w.say(WatchAction{Action: "watching", Text: fmt.Sprintf("%s: looking at changes of interfaces, and every %s", w.host.device, every)})
@@ -172,7 +172,7 @@ func (w *hostWatch) apply(ctx context.Context, why string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	want, err := w.app.wanted(ctx, w.host, w.paths)
+	want, err := w.app.wanted(ctx, w.host, w.paths, nil)
 	if err != nil {
 		return time.Time{}, err
 	}

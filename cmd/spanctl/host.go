@@ -31,7 +31,7 @@ another name they are not recognised.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newHostApply(a), newHostStatus(a), newHostUnit(a), newHostWatch(a))
+	cmd.AddCommand(newHostApply(a), newHostCapture(a), newHostStatus(a), newHostUnit(a), newHostWatch(a))
 	return cmd
 }
 

@@ -117,10 +117,17 @@ func (b *bench) start(env []string, args ...string) *process {
 	return b.startWith(nil, env, args...)
 }
 
+// command is a spanctl that is not started yet.
+func (b *bench) command(args ...string) *exec.Cmd {
+	cmd := exec.Command("spanctl", args...)
+	cmd.Dir, cmd.Env = b.dir, b.env
+	return cmd
+}
+
 func (b *bench) startWith(stdin io.Reader, env []string, args ...string) *process {
 	b.t.Helper()
-	p := &process{cmd: exec.Command("spanctl", args...)}
-	p.cmd.Dir, p.cmd.Env = b.dir, append(append([]string{}, b.env...), env...)
+	p := &process{cmd: b.command(args...)}
+	p.cmd.Env = append(append([]string{}, b.env...), env...)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, &p.out, &p.err
 	b.last = p
 	if err := p.cmd.Start(); err != nil {

@@ -20,13 +20,15 @@ type Input struct {
 	Ended map[string]models.Record
 	// Check works out the sessions of intents with no device in reach.
 	Check func([]models.Intent) ([]models.Session, []plan.Note, models.Findings)
-	Now   time.Time
+	// Remove are names of intents to take away, whatever else says of them.
+	Remove []string
+	Now    time.Time
 }
 
 // Decision is what the host shall have.
 type Decision struct {
 	Intents []models.Intent // to be there; leases end at points in time
-	Remove  []string        // names of intents whose lease has ended
+	Remove  []string        // names of intents to be gone: asked for, or their lease has ended
 	Notes   []Note          // what is left alone and why, in the order of the input
 	Next    time.Time       // when the next of the leases ends; zero = never
 }
@@ -50,9 +52,19 @@ func Decide(in Input) Decision {
 	for _, r := range in.Records {
 		d.byIntent[r.Intent] = append(d.byIntent[r.Intent], r)
 	}
+	for _, name := range in.Remove {
+		d.named[name] = true
+		if others := d.elsewhere(name); len(others) > 0 {
+			d.note(name, "it has sessions on %s too: use spanctl delete", list(others))
+			continue
+		}
+		d.out.Remove = append(d.out.Remove, name)
+	}
 	for _, i := range in.Intents {
-		d.named[i.Metadata.Name] = true
-		d.intent(i)
+		if !slices.Contains(in.Remove, i.Metadata.Name) {
+			d.named[i.Metadata.Name] = true
+			d.intent(i)
+		}
 	}
 	for _, r := range in.Records {
 		if name := r.Intent; r.Session.Device == in.Device && !d.named[name] {

@@ -81,6 +81,7 @@ func TestDecide(t *testing.T) {
 		intents []models.Intent
 		records []models.Record
 		ended   []models.Record
+		remove  []string
 		want    Decision // of notes, parts of the texts
 	}{
 		{name: "nothing"},
@@ -157,6 +158,16 @@ func TestDecide(t *testing.T) {
 			want:    Decision{Notes: []Note{{"a", "it has sessions on leaf1 too"}}},
 		},
 		{
+			name:    "what is to go goes, also before its time and with a file",
+			intents: []models.Intent{tap("a", "probe", models.NeverExpires)},
+			records: []models.Record{
+				recordOf(t, tap("a", "probe", after(h)), now), recordOf(t, tap("b", "probe", after(h)), now),
+				recordOf(t, tap("c", "probe", after(h)), now), recordOf(t, tap("c", "leaf1", after(h)), now),
+			},
+			remove: []string{"a", "b", "c", "typo"},
+			want:   Decision{Remove: []string{"a", "b", "typo"}, Notes: []Note{{"c", "use spanctl delete"}}},
+		},
+		{
 			name:    "labels choose this host",
 			intents: []models.Intent{selected},
 			want:    Decision{Intents: []models.Intent{selected}},
@@ -178,7 +189,7 @@ func TestDecide(t *testing.T) {
 			for _, r := range tt.ended {
 				ended[r.Intent] = r
 			}
-			got := Decide(Input{Device: "probe", Network: &network, Intents: tt.intents, Records: tt.records, Ended: ended, Check: checkIntents, Now: now})
+			got := Decide(Input{Device: "probe", Network: &network, Intents: tt.intents, Records: tt.records, Ended: ended, Remove: tt.remove, Check: checkIntents, Now: now})
 			note := cmp.Comparer(func(a, b Note) bool {
 				return a.Intent == b.Intent && (strings.Contains(a.Text, b.Text) || strings.Contains(b.Text, a.Text))
 			})
