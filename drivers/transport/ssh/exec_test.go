@@ -188,7 +188,7 @@ func TestExecSlow(t *testing.T) {
 
 // TestExecRoundTrips: a command costs one round trip once the connection stands.
 func TestExecRoundTrips(t *testing.T) {
-	const rtt = 60 * time.Millisecond
+	const rtt = 200 * time.Millisecond // much longer than what a busy machine adds
 	srv := serve(t, nil)
 	srv.exec = func(sh *testShell, _ string) (uint32, bool) { _, _ = io.WriteString(sh.ch, "a"); return 0, false }
 	o := optionsFor(t, srv)
@@ -201,15 +201,17 @@ func TestExecRoundTrips(t *testing.T) {
 	}
 	e := dialExec(t, o)
 	time.Sleep(2 * rtt)
+	best := time.Hour
 	for range 3 {
 		from := time.Now()
 		if _, err := e.Run(t.Context(), "x"); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(from); took > rtt*9/5 {
-			t.Errorf("a command took %v, want one round trip of %v", took, rtt)
-		}
+		best = min(best, time.Since(from))
 		time.Sleep(2 * rtt)
+	}
+	if best < rtt || best > rtt*9/5 {
+		t.Errorf("a command took %v, want one round trip of %v", best, rtt)
 	}
 }
 
