@@ -2,9 +2,11 @@ package hostmirror
 
 import (
 	"context"
+	"net/netip"
 	"os"
 
 	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
+	"github.com/spanctl/spanctl/hostmirror/linknl"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
 
@@ -20,6 +22,9 @@ type access interface {
 	// undo. With an error there can be a way back too: of what was done in part, or
 	// is in doubt.
 	do(ctx context.Context, o operation) (func(context.Context) error, error)
+	// route asks for the way to a collector from the source address local, or from
+	// whichever when that is zero. The error wraps linknl.ErrNoRoute where there is none.
+	route(ctx context.Context, collector, local netip.Addr) (linknl.Route, error)
 	// clean takes away what a process that died between two steps can have left of
 	// filters that it had deleted already; see snapshot.residue.
 	clean(ctx context.Context, residue []tcnl.ID) error

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/transport"
+	"github.com/spanctl/spanctl/hostmirror/linknl"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
 
@@ -30,6 +31,9 @@ func (m *Mirror) ready(ctx context.Context, cp drivers.Checkpoint) ([]operation,
 	}
 	snap, err := m.read(ctx)
 	if err != nil {
+		return nil, m.failed(drivers.PhaseApply, err)
+	}
+	if err := m.routes(ctx, snap, endsOfLinks(ops)...); err != nil {
 		return nil, m.failed(drivers.PhaseApply, err)
 	}
 	if i, err := snap.fits(ops); err != nil {
@@ -70,6 +74,11 @@ func (m *Mirror) apply(ctx context.Context, cp drivers.Checkpoint) (undo []func(
 				m.lacking.add(o.Kind, err)
 			}
 			failure.Kind, failure.Hint = drivers.Unsupported, "plan again: the next classifier will be tried"
+		}
+		if o.Verb == addLink && errors.Is(err, linknl.ErrLacking) {
+			m.classifiers.lackLink(o.Link.TypeWord(), err)
+			m.lacking.add(lackingLink+o.Link.TypeWord(), err)
+			failure.Hint = "this kernel has no such links: choose another kind of destination"
 		}
 		takeBack(ctx, undo, failure)
 		return nil, failure
@@ -145,6 +154,7 @@ func (s *snapshot) fits(ops []operation) (int, error) {
 	after := *s
 	after.filters = slices.Clone(s.filters)
 	after.programs = clonePrograms(s.programs)
+	after.links, after.qdiscs = slices.Clone(s.links), slices.Clone(s.qdiscs)
 	var added []mirrored
 	for i, o := range ops {
 		if o.Verb.program() {
@@ -154,20 +164,26 @@ func (s *snapshot) fits(ops []operation) (int, error) {
 			added = append(added, after.waysOf(o)...)
 			continue
 		}
-		dev, ok := s.byName(o.Dev)
+		if o.Verb.link() {
+			if err := after.doLink(o); err != nil {
+				return i, err
+			}
+			continue
+		}
+		dev, ok := after.byName(o.Dev)
 		if !ok {
 			return i, fmt.Errorf("interface %s: %w", o.Dev, syscall.ENODEV)
 		}
 		switch o.Verb {
 		case addQdisc:
 		case addFilter:
-			target, ok := s.byName(o.Target)
+			target, ok := after.byName(o.Target)
 			if !ok {
 				return i, fmt.Errorf("interface %s: %w", o.Target, syscall.ENODEV)
 			}
 			f := tcnl.Filter{
 				ID:      tcnl.ID{Ifindex: dev.index, Hook: o.Hook, Priority: o.Priority, Protocol: o.Protocol, Kind: o.Kind},
-				Actions: []tcnl.Action{{Mirred: &tcnl.Mirred{Mode: tcnl.EgressMirror, Ifindex: target.index}}},
+				Actions: []tcnl.Action{{Cookie: o.Cookie[:], Mirred: &tcnl.Mirred{Mode: tcnl.EgressMirror, Ifindex: target.index}}},
 			}
 			added = append(added, mirroredBy(f)...)
 			after.filters = append(after.filters, f)
@@ -177,11 +193,27 @@ func (s *snapshot) fits(ops []operation) (int, error) {
 				return i, err
 			}
 			after.filters = slices.DeleteFunc(after.filters, func(g tcnl.Filter) bool { return g.ID == f.ID })
+		case addDrop:
+			if !dev.as.Ours() {
+				return i, fmt.Errorf("%s: %w", o.Dev, linknl.ErrForeign)
+			}
+			after.filters = append(after.filters, dropOf(dev.index))
+		case addGuardFilter:
+			after.filters = append(after.filters, after.guardAt(point{dev.index, o.Hook}, o.Guard))
+		case delGuardFilter:
+			f, err := findGuard(s.on(dev.index, o.Hook), o, dev.index)
+			if err != nil {
+				return i, err
+			}
+			after.filters = slices.DeleteFunc(after.filters, func(g tcnl.Filter) bool { return g.ID == f.ID })
 		default:
 			return i, fmt.Errorf("verb %q is not known", o.Verb)
 		}
 	}
 	if err := after.checkLoops(added); err != nil {
+		return len(ops), err
+	}
+	if err := after.unguarded(); err != nil {
 		return len(ops), err
 	}
 	return 0, nil
@@ -221,5 +253,10 @@ func inDoubt(err error) bool {
 	if errors.As(err, &said) {
 		return said.InDoubt
 	}
-	return errors.Is(err, tcnl.ErrCut) || errors.Is(err, tcnl.ErrUnseen) || err != nil && errnoKind(err) == transport.Timeout
+	for _, doubt := range []error{tcnl.ErrCut, tcnl.ErrUnseen, linknl.ErrCut, linknl.ErrLeft} {
+		if errors.Is(err, doubt) {
+			return true
+		}
+	}
+	return err != nil && errnoKind(err) == transport.Timeout
 }

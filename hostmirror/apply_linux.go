@@ -14,6 +14,9 @@ func (n *netlinkAccess) do(ctx context.Context, o operation) (func(context.Conte
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if back, ok, err := n.doLink(ctx, o); ok {
+		return back, err
+	}
 	dev, err := n.index(ctx, o.Dev)
 	if err != nil {
 		return nil, err
@@ -46,14 +49,15 @@ func (n *netlinkAccess) do(ctx context.Context, o operation) (func(context.Conte
 		if err != nil {
 			return nil, err
 		}
+		target := n.targetOf(ctx, f)
 		err = n.conn.DeleteFilter(ctx, f.ID)
 		switch {
 		case inDoubt(err):
-			return func(ctx context.Context) error { return n.restoreIfGone(ctx, f) }, err
+			return func(ctx context.Context) error { return n.restoreIfGone(ctx, f, target) }, err
 		case err != nil:
 			return nil, err
 		}
-		return func(ctx context.Context) error { return n.restore(ctx, f) }, n.tidy(ctx, f.ID)
+		return func(ctx context.Context) error { return n.restore(ctx, f, target) }, n.tidy(ctx, f.ID)
 	default:
 		return nil, fmt.Errorf("verb %q is not known", o.Verb)
 	}
@@ -118,7 +122,7 @@ func (n *netlinkAccess) removeIfThere(ctx context.Context, dev int, o operation)
 }
 
 // restoreIfGone makes a filter anew of which it is not known whether it was deleted.
-func (n *netlinkAccess) restoreIfGone(ctx context.Context, f tcnl.Filter) error {
+func (n *netlinkAccess) restoreIfGone(ctx context.Context, f tcnl.Filter, target string) error {
 	filters, err := n.conn.Filters(ctx, f.Ifindex, f.Hook)
 	if err != nil {
 		return err
@@ -126,13 +130,35 @@ func (n *netlinkAccess) restoreIfGone(ctx context.Context, f tcnl.Filter) error 
 	if slices.ContainsFunc(filters, func(g tcnl.Filter) bool { return g.ID == f.ID }) {
 		return nil
 	}
-	return n.restore(ctx, f)
+	return n.restore(ctx, f, target)
+}
+
+// targetOf gives the name of the interface that a filter copies to: should that be made
+// anew, its index is another one. "" where it cannot be told.
+func (n *netlinkAccess) targetOf(ctx context.Context, f tcnl.Filter) string {
+	index, _, _ := f.Copies()
+	links, err := n.conn.Links(ctx)
+	if err != nil {
+		return ""
+	}
+	for _, l := range links {
+		if l.Index == index {
+			return l.Name
+		}
+	}
+	return ""
 }
 
 // restore makes a filter anew that remove took away.
-func (n *netlinkAccess) restore(ctx context.Context, f tcnl.Filter) error {
+func (n *netlinkAccess) restore(ctx context.Context, f tcnl.Filter, name string) error {
 	mk, _ := markOf(f)
 	target, oneIn, ok := f.Copies()
+	if name != "" {
+		var err error
+		if target, err = n.index(ctx, name); err != nil {
+			return err
+		}
+	}
 	if !ok || target == 0 {
 		return fmt.Errorf("the filter pref %d did not copy as spanctl makes it, and is not made again", f.Priority)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
+	"github.com/spanctl/spanctl/hostmirror/linknl"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 	"github.com/spanctl/spanctl/models"
 )
@@ -15,8 +16,9 @@ import (
 const Platform = "linux"
 
 const (
-	labSource  = "Linux 6.1 (Debian cloud kernel in a virtual machine) and 6.18: frames counted in network namespaces"
-	notWritten = "not implemented in this version: "
+	labSource    = "Linux 6.1 (Debian cloud kernel in a virtual machine) and 6.18: frames counted in network namespaces"
+	tunnelSource = "Linux 6.1 (Debian cloud kernel in a virtual machine): frames decoded, by us and by tshark"
+	notWritten   = "not implemented in this version: "
 	// maxSample is what the tc command documents; the kernel would count to 65535.
 	maxSample = 10000
 )
@@ -29,12 +31,25 @@ func capabilities() models.Capabilities {
 	sample := seen
 	sample.Why = fmt.Sprintf("by the kernel's action gact, each N-th frame, N up to %d, counted for each port, direction and destination; else by a BPF program, by chance", maxSample)
 	cut := seen
-	cut.Why = fmt.Sprintf("to %d bytes or more, by a BPF program, which needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN", bpfcopy.MinTruncate)
+	cut.Why = fmt.Sprintf("to %d bytes or more, by a BPF program, which needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; in ERSPAN to %d or more, by the kernel's tunnel, which sets the truncation bit of types II and III",
+		bpfcopy.MinTruncate, linknl.MinTruncate)
+	made := func(why string) models.Claim {
+		return models.Claim{Support: models.Yes, Evidence: models.EvidenceLab, Source: tunnelSource, Why: why}
+	}
+	tunnel, vxlan := made(""), made("two sessions of a host cannot have one VNI")
+	erspan1 := made("the kernel has type I over IPv4 only")
+	dscp := made("ERSPAN over IPv6 gives it to copies of untagged IP packets only")
+	capture := made("on a dummy interface named " + linknl.Prefix + "...; its alias names the session")
+	rspanSource := made("by one interface, which the topology or the inventory's uplinks tell; frames of the VLAN that come in by it do not reach the host")
+	rspanDestination := made("copies keep the tag of the RSPAN VLAN; the interface by which they come must be promiscuous, which is not seen to")
+	oversize := made("truncate in ERSPAN only; fragment over IPv4 only")
 	ports := seen
 	ports.Why = fmt.Sprintf("at most %d copies of one port and direction by filters, and %d by a BPF program", maxOfOnePortHas, bpfcopy.MaxCopies)
 	return models.Capabilities{
 		Platform: Platform,
 		Grain:    models.GrainUpdate,
+
+		RSPANPort: true,
 		Claims: map[models.Feature]models.Claim{
 			models.FeatureSPAN:             seen,
 			models.FeatureRx:               seen,
@@ -50,24 +65,24 @@ func capabilities() models.Capabilities {
 			},
 			models.FeatureLAGSource:        lacks("a bond is an interface like others here: name it as a port"),
 			models.FeatureVLANSource:       lacks("filters that match a VLAN are lacking; name the VLAN's interface as a port, where there is one"),
-			models.FeatureRSPANSource:      lacks("the VLAN interface for the copies is not created; make one by hand and name it as the destination"),
-			models.FeatureRSPANDestination: lacks("filters that match a VLAN are lacking; name the VLAN's interface as the source"),
-			models.FeatureERSPAN1:          lacks("tunnel interfaces are not created; make one by hand and name it as the destination"),
-			models.FeatureERSPAN2:          lacks("tunnel interfaces are not created; make one by hand and name it as the destination"),
-			models.FeatureERSPAN3:          lacks("tunnel interfaces are not created; make one by hand and name it as the destination"),
-			models.FeatureGRE:              lacks("tunnel interfaces are not created; make one by hand and name it as the destination"),
-			models.FeatureVXLAN:            lacks("tunnel interfaces are not created; make one by hand and name it as the destination"),
-			models.FeatureCapture:          lacks("no interface is created; make a dummy by hand and name it as the destination"),
-			models.FeatureOversize:         lacks("tunnel interfaces are not created"),
+			models.FeatureRSPANSource:      rspanSource,
+			models.FeatureRSPANDestination: rspanDestination,
+			models.FeatureERSPAN1:          erspan1,
+			models.FeatureERSPAN2:          tunnel,
+			models.FeatureERSPAN3:          tunnel,
+			models.FeatureGRE:              tunnel,
+			models.FeatureVXLAN:            vxlan,
+			models.FeatureCapture:          capture,
+			models.FeatureOversize:         oversize,
 			models.FeatureFilterIPv4:       rules,
 			models.FeatureFilterIPv6:       rules,
 			models.FeatureFilterVLAN:       rules,
 			models.FeatureTruncate:         cut,
 			models.FeatureSample:           sample,
-			models.FeatureTunnelVRF:        lacks("tunnel interfaces are not created"),
-			models.FeatureTunnelTTL:        lacks("tunnel interfaces are not created"),
-			models.FeatureTunnelDSCP:       lacks("tunnel interfaces are not created"),
-			models.FeatureTunnelKey:        lacks("tunnel interfaces are not created"),
+			models.FeatureTunnelVRF:        lacks(whyVRF),
+			models.FeatureTunnelTTL:        tunnel,
+			models.FeatureTunnelDSCP:       dscp,
+			models.FeatureTunnelKey:        tunnel,
 		},
 	}
 }
@@ -80,6 +95,20 @@ func capabilitiesOn(k kernel) models.Capabilities {
 			if why != "" {
 				out.Claims[f] = models.Claim{Why: "this kernel lacks it: " + why}
 			}
+		}
+	}
+	for feature, word := range map[models.Feature]string{
+		models.FeatureERSPAN1: "erspan", models.FeatureERSPAN2: "erspan", models.FeatureERSPAN3: "erspan",
+		models.FeatureGRE: "gretap", models.FeatureTunnelKey: "gretap", models.FeatureVXLAN: "vxlan",
+		models.FeatureCapture: "dummy", models.FeatureRSPANSource: "vlan",
+	} {
+		if why := k.noLinks[word]; why != "" {
+			out.Claims[feature] = models.Claim{Why: why}
+		}
+	}
+	if why := k.noLinks["vxlan"]; why != "" && k.noLinks["erspan"] != "" && k.noLinks["gretap"] != "" { // no tunnel at all
+		for _, feature := range []models.Feature{models.FeatureTunnelTTL, models.FeatureTunnelDSCP, models.FeatureOversize} {
+			out.Claims[feature] = models.Claim{Why: why}
 		}
 	}
 	var why string // there are no programs
@@ -134,8 +163,10 @@ func check(s models.Session) []string {
 	if len(s.Sources) == 0 {
 		add("a session needs a source")
 	}
+	checkRemote(s, add)
 	for _, src := range s.Sources {
 		switch {
+		case src.Kind == models.SourceRemoteVLAN: // checkRemote has seen it
 		case src.Kind != models.SourcePort:
 			add("a source of kind %s cannot be mirrored: name an interface", src.Kind)
 		case !validPort(src.Name):
@@ -144,20 +175,7 @@ func check(s models.Session) []string {
 			add("source %s has no direction", src.Name)
 		}
 	}
-	if s.Destination.Kind != models.DestinationPort || len(s.Destination.Ports) == 0 {
-		add("the destination must be an interface")
-		return out
-	}
-	for _, to := range s.Destination.Ports {
-		if !validPort(to) {
-			add("destination %q cannot be the name of an interface", to)
-		}
-		for _, src := range s.Sources {
-			if src.Name == to {
-				add("%s would be mirrored to itself", to)
-			}
-		}
-	}
+	checkDestination(s, add)
 	return out
 }
 

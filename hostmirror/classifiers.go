@@ -19,13 +19,18 @@ type classifiers struct {
 	noSample string
 	// asked is set when the kernel was asked. Else usable is what is hoped for.
 	asked bool
+	// noLinks are the types of links that the kernel has turned out to lack, and its words.
+	noLinks map[string]string
 }
+
+// lackingLink begins what is lacking of links, before their type.
+const lackingLink = "link "
 
 // Lacking remembers what a kernel has turned out to lack. Its zero value is ready for
 // use, from several goroutines.
 type Lacking struct {
 	mu   sync.Mutex
-	errs map[string]error // by classifier; "gact" is the action
+	errs map[string]error // by classifier; "gact" is the action, "link erspan" a type of links
 }
 
 // Len is the number of things that are known to be lacking.
@@ -52,15 +57,20 @@ func (l *Lacking) add(what string, err error) {
 
 // tell takes what is lacking off the list of what is hoped for.
 func (l *Lacking) tell(c *classifiers) {
-	if l == nil || c.asked {
+	if l == nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, what := range slices.Sorted(maps.Keys(l.errs)) {
-		if what == "gact" {
+		word, link := strings.CutPrefix(what, lackingLink)
+		switch {
+		case link: // which are not asked for: the answer could load a module
+			c.lackLink(word, l.errs[what])
+		case c.asked:
+		case what == "gact":
 			c.noSample = l.errs[what].Error()
-		} else {
+		default:
 			c.drop(what, l.errs[what])
 		}
 	}
@@ -68,7 +78,7 @@ func (l *Lacking) tell(c *classifiers) {
 
 // kernel is what filters can be made of, with kind for those that take every frame.
 func (c classifiers) kernel(kind string) kernel {
-	k := kernel{kind: kind, noSample: c.noSample}
+	k := kernel{kind: kind, noSample: c.noSample, noLinks: c.noLinks}
 	if len(c.usable) == 0 {
 		k.noKind = cmp.Or(c.reasons(), "none may be used")
 	}
@@ -97,4 +107,12 @@ func (c *classifiers) drop(kind string, err error) {
 	}
 	c.usable = left
 	c.why = append(c.why, fmt.Sprintf("%s: %v", kind, err))
+}
+
+// lackLink takes a type of links off what the kernel has.
+func (c *classifiers) lackLink(word string, err error) {
+	if c.noLinks == nil {
+		c.noLinks = make(map[string]string)
+	}
+	c.noLinks[word] = "this kernel lacks it: " + err.Error()
 }

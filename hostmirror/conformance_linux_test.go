@@ -40,9 +40,16 @@ func TestConformance(t *testing.T) {
 		kerneltest.NeedIproute(t)
 		why := (&netlinkAccess{}).probe(t.Context(), []string{kind})
 		require.Need(t, "cls_"+kind, len(why.usable) == 1, why.reasons())
+		on := filtersOnly((&netlinkAccess{}).probe(t.Context(), []string{kind, tcnl.BPF}).kernel(kind))
+		on.noLinks = lackingLinks(t)
 		drivertest.Run(t, drivertest.Subject{
-			Planner: onKernel{Planner{}, filtersOnly((&netlinkAccess{}).probe(t.Context(), []string{kind, tcnl.BPF}).kernel(kind))},
-			Start:   func(t testing.TB) *drivertest.Peer { return newKernelPeer(t, kind).peer() },
+			Planner: onKernel{Planner{}, on},
+			Start: func(t testing.TB) *drivertest.Peer {
+				p := newKernelPeer(t, kind)
+				p.noLinks = on.noLinks
+				return p.peer()
+			},
+			Ask: askLinks,
 		})
 	})
 }
@@ -71,6 +78,7 @@ type kernelPeer struct {
 	conn          *tcnl.Conn
 	names         map[int]string
 
+	noLinks      map[string]string
 	refuse, hang string
 	hangs        bool
 	frames       int
@@ -79,7 +87,7 @@ type kernelPeer struct {
 var (
 	peerSources      = []string{"p0", "p1", "p2"}
 	peerDestinations = []string{"m0", "m1"}
-	peerPorts        = slices.Concat(peerSources, peerDestinations, []string{"f0"})
+	peerPorts        = slices.Concat(peerSources, peerDestinations, []string{"f0", peerWay})
 )
 
 func newKernelPeer(t testing.TB, kind string) *kernelPeer {
@@ -89,6 +97,9 @@ func newKernelPeer(t testing.TB, kind string) *kernelPeer {
 		p.names[p.host.Index(name)] = name
 	}
 	p.host.Settle(peerPorts...)
+	// The way to the collector is as narrow as the sources, but for the wrappers.
+	p.host.Batch("ip", "link set dev "+peerWay+" mtu 1600", "address add "+peerTunnel+"/24 dev "+peerWay)
+	p.names[1] = "lo"
 	p.host.Batch("tc",
 		"qdisc add dev f0 clsact",
 		"filter add dev f0 ingress pref 7 protocol all u32 match u32 0 0 action mirred egress mirror dev lo pipe",
@@ -98,6 +109,9 @@ func newKernelPeer(t testing.TB, kind string) *kernelPeer {
 	)
 	var err error
 	if p.events, err = nl.SubscribeAt(netns.NsHandle(p.host.FD()), netns.None(), unix.NETLINK_ROUTE, unix.RTNLGRP_TC); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetsockoptInt(p.events.GetFd(), unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, unix.RTNLGRP_LINK); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.events.Close)
@@ -112,7 +126,7 @@ func (p *kernelPeer) peer() *drivertest.Peer {
 	var texts []string
 	return &drivertest.Peer{
 		Device:  host,
-		Ports:   drivertest.Ports{Sources: peerSources, Destinations: peerDestinations},
+		Ports:   p.tunnelPorts(),
 		Foreign: p.truth(),
 		Open:    p.open,
 		Truth:   p.truth,
@@ -142,7 +156,7 @@ func (p *kernelPeer) open(ctx context.Context) (drivers.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.tap = p.tap
+	m.tap, m.classifiers.noLinks = p.tap, p.noLinks
 	return m, nil
 }
 
@@ -246,6 +260,7 @@ func (p *kernelPeer) truth() []models.Session {
 		if filters[name] != want {
 			n.Extra = append(n.Extra, fmt.Sprintf("%d filters, want %d", filters[name], want))
 		}
+		n = remoteTruth(p.lifted(n))
 		out = append(out, n)
 	}
 	slices.SortFunc(out, func(a, b models.Session) int { return strings.Compare(a.Name, b.Name) })
@@ -258,7 +273,7 @@ var clsactText = regexp.MustCompile(`,?\{"kind":"clsact"[^}]*\}\}`)
 
 func (p *kernelPeer) config() string {
 	p.t.Helper()
-	return clsactText.ReplaceAllString(p.host.Objects(peerPorts...), "")
+	return clsactText.ReplaceAllString(p.host.Objects(peerPorts...), "") + p.host.Run("ip -j address show")
 }
 
 // tcProgram writes the program that tc lists as tc takes it.
@@ -299,6 +314,12 @@ func (p *kernelPeer) wire() []string {
 
 func (p *kernelPeer) announced(m syscall.NetlinkMessage) string {
 	p.t.Helper()
+	if text, ok := p.announcedLink(m); ok {
+		return text
+	}
+	if m.Header.Type == unix.RTM_DELQDISC { // with its link
+		return ""
+	}
 	if m.Header.Type == unix.RTM_NEWQDISC {
 		q, err := tcnl.DecodeQdisc(m.Data)
 		if err != nil {
@@ -312,6 +333,9 @@ func (p *kernelPeer) announced(m syscall.NetlinkMessage) string {
 	}
 	if f.Handle == 0 && m.Header.Type == unix.RTM_NEWTFILTER {
 		f = p.lookUp(f)
+	}
+	if f.DropAll && m.Header.Type == unix.RTM_NEWTFILTER {
+		return fmt.Sprintf("tc filter add dev %s %s pref %d protocol all bpf bytecode '1,6 0 0 2' direct-action", p.names[f.Ifindex], f.Hook, f.Priority)
 	}
 	if f.Handle == 0 || f.Table || len(f.Actions) == 0 {
 		return "" // a priority that vanishes when it is empty
@@ -333,6 +357,9 @@ func (p *kernelPeer) announced(m syscall.NetlinkMessage) string {
 			if p.program == text {
 				comment = " # " + p.comment
 			}
+		}
+		if text == remoteProgram {
+			comment = " # include VLAN 900; exclude all; else exclude"
 		}
 	}
 	if len(f.Actions) == 2 {

@@ -28,10 +28,13 @@ func TestConformanceOfPrograms(t *testing.T) {
 			t.Skip("SKIPPED inside the kernel lab, as it is slow: set SPANCTL_LAB_PROGRAMS=1")
 		}
 		kerneltest.NeedIproute(t)
+		lacking := lackingLinks(t)
 		drivertest.Run(t, drivertest.Subject{
-			Planner: Planner{},
+			Planner: onKernel{Planner{}, kernel{noLinks: lacking}},
+			Ask:     askLinks,
 			Start: func(t testing.TB) *drivertest.Peer {
 				p := &programPeer{kernelPeer: newKernelPeer(t, tcnl.U32), method: method, pins: kerneltest.Pins(t)}
+				p.noLinks = lacking
 				peer := p.peer()
 				peer.Open, peer.Truth, peer.Config, peer.Wire, peer.ResetWire = p.open, p.truth, p.config, p.wire, p.resetWire
 				return peer
@@ -55,7 +58,7 @@ func (p *programPeer) open(ctx context.Context) (drivers.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.tap = p.tap
+	m.tap, m.classifiers.noLinks = p.tap, p.noLinks
 	return m, nil
 }
 
@@ -180,7 +183,12 @@ func (p *programPeer) truth() []models.Session {
 	}
 	out := p.kernelPeer.truth()
 	for _, name := range names {
-		out = append(out, found[name].Normalize())
+		n := p.lifted(found[name].Normalize())
+		if len(n.Filter) == 2 && n.Filter[1].Action == models.Exclude { // as of an RSPAN destination
+			n.Filter, n.Extra = nil, []string{"program " + remoteProgram}
+			n = remoteTruth(n)
+		}
+		out = append(out, n)
 	}
 	return out
 }

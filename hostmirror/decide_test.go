@@ -448,7 +448,7 @@ func TestRenderRefuses(t *testing.T) {
 		{"no source", nil, create(with(func(s *models.Session) { s.Sources = nil })), drivers.Unsupported, "needs a source"},
 		{"no direction", nil, create(session("sp-a", []string{"m0"}, port("r0", models.DirectionUnset))), drivers.Unsupported, "no direction"},
 		{"VLAN source", nil, create(session("sp-a", []string{"m0"}, models.Source{Kind: models.SourceVLAN, VLAN: 5, Direction: models.Rx})), drivers.Unsupported, "kind vlan"},
-		{"tunnel", nil, create(with(func(s *models.Session) { s.Destination = models.Destination{Kind: models.DestinationGRE} })), drivers.Unsupported, "must be an interface"},
+		{"tunnel", nil, create(with(func(s *models.Session) { s.Destination = models.Destination{Kind: models.DestinationGRE} })), drivers.Unsupported, "needs addresses"},
 		{"no destination", nil, create(session("sp-a", nil, port("r0", models.Rx))), drivers.Unsupported, "must be an interface"},
 		{"impossible names", nil, create(session("sp-a", []string{"m0"}, port("r0; reboot", models.Rx))), drivers.Unsupported, "cannot be the name"},
 	}

@@ -87,18 +87,24 @@ func (s *snapshot) ways() (next map[point][]point, mirrors map[int][]int) {
 			mirrors[m.from.index] = append(mirrors[m.from.index], m.to)
 		}
 	}
+	s.stack(way)
+	return next, mirrors
+}
+
+// stack gives where a frame goes next by how devices hang together.
+func (s *snapshot) stack(way func(from, to point)) {
 	// below: what the upper device sends leaves by the lower one, and what the lower
 	// one receives comes up.
-	stack := func(upper, lower int) {
+	below := func(upper, lower int) {
 		way(point{upper, tcnl.Egress}, point{lower, tcnl.Egress})
 		way(point{lower, tcnl.Ingress}, point{upper, tcnl.Ingress})
 	}
 	for _, l := range s.links {
 		if l.parent != 0 {
-			stack(l.index, l.parent)
+			below(l.index, l.parent)
 		}
 		if l.master != 0 {
-			stack(l.master, l.index)
+			below(l.master, l.index)
 		}
 		if l.peer != 0 {
 			way(point{l.index, tcnl.Egress}, point{l.peer, tcnl.Ingress})
@@ -111,7 +117,6 @@ func (s *snapshot) ways() (next map[point][]point, mirrors map[int][]int) {
 			}
 		}
 	}
-	return next, mirrors
 }
 
 func reaches[N comparable](next map[N][]N, from, to N) bool {

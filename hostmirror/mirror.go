@@ -12,6 +12,7 @@ import (
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/transport"
 	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
+	"github.com/spanctl/spanctl/hostmirror/linknl"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 	"github.com/spanctl/spanctl/models"
 	"github.com/spanctl/spanctl/models/plan"
@@ -142,8 +143,10 @@ func (m *Mirror) PortKind(string) models.SourceKind { return models.SourcePort }
 // read takes a snapshot.
 func (m *Mirror) read(ctx context.Context) (s *snapshot, err error) {
 	err = m.tap(ctx, "", func() error {
-		s, err = m.access.read(ctx)
-		return err
+		if s, err = m.access.read(ctx); err != nil {
+			return err
+		}
+		return m.routes(ctx, s)
 	})
 	if err != nil {
 		return nil, err
@@ -155,6 +158,7 @@ func (m *Mirror) read(ctx context.Context) (s *snapshot, err error) {
 			}
 		}
 	}
+	m.learn(s.namesInLinks(m.dev)...)
 	return s, nil
 }
 
@@ -193,6 +197,9 @@ func (m *Mirror) Render(cs models.ChangeSet, _ drivers.RenderOptions) (transport
 		if _, err := m.Observe(context.Background()); err != nil {
 			return transport.Script{}, m.failed(drivers.PhaseRender, err)
 		}
+	}
+	if err := m.routes(context.Background(), m.snap, endsIn(cs)...); err != nil {
+		return transport.Script{}, m.failed(drivers.PhaseRender, err)
 	}
 	base := m.snap
 	for _, a := range m.ahead {
@@ -270,7 +277,7 @@ func errnoKind(err error) transport.Kind {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return transport.Canceled
-	case errors.Is(err, drivers.ErrUnsupported):
+	case errors.Is(err, drivers.ErrUnsupported), errors.Is(err, linknl.ErrLacking):
 		return drivers.Unsupported
 	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
 		return transport.Auth
@@ -278,7 +285,7 @@ func errnoKind(err error) transport.Kind {
 		return transport.Timeout
 	case errors.Is(err, syscall.EBUSY), errors.Is(err, tcnl.ErrDisturbed):
 		return transport.Busy
-	case errors.Is(err, tcnl.ErrMalformed):
+	case errors.Is(err, tcnl.ErrMalformed), errors.Is(err, linknl.ErrMalformed):
 		return transport.Protocol
 	default:
 		return transport.Rejected

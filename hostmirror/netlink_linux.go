@@ -9,12 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
+	"github.com/spanctl/spanctl/hostmirror/linknl"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
 
 // netlinkAccess is the access to a network namespace of this host.
 type netlinkAccess struct {
 	conn     *tcnl.Conn
+	links    *linknl.Conn
 	ns       netns.NsHandle
 	programs programHost
 }
@@ -38,7 +40,13 @@ func openNetlink(o Options) (access, error) {
 		_ = ns.Close()
 		return nil, err
 	}
-	return &netlinkAccess{conn: conn, ns: ns, programs: programHost{options: bpfcopy.Options{
+	links, err := linknl.Open(int(ns))
+	if err != nil {
+		conn.Close()
+		_ = ns.Close()
+		return nil, err
+	}
+	return &netlinkAccess{conn: conn, links: links, ns: ns, programs: programHost{options: bpfcopy.Options{
 		// Programs are opened later, perhaps on a thread in another namespace.
 		Namespace: fmt.Sprintf("/proc/self/fd/%d", int(ns)),
 		Pins:      o.Pins, Method: o.Method.attach(),
@@ -47,6 +55,7 @@ func openNetlink(o Options) (access, error) {
 
 func (n *netlinkAccess) close() error {
 	n.conn.Close()
+	n.links.Close()
 	return errors.Join(n.programs.close(), n.ns.Close())
 }
 

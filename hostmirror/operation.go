@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
+	"github.com/spanctl/spanctl/hostmirror/linknl"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 	"github.com/spanctl/spanctl/models/plan"
 )
@@ -36,6 +37,9 @@ type operation struct {
 	Program []tcnl.Instruction
 	OneIn   uint16
 
+	Link  linknl.Spec // of addLink
+	Guard tcnl.Guard  // of verbs of guards, without the interface index
+
 	// Of verbs of programs. Destinations are by name; their indexes are 0.
 	Copy   bpfcopy.Session
 	Tunnel bpfcopy.Tunnel
@@ -52,6 +56,9 @@ var selectors = map[string]string{
 // String gives the tc command. A comment says what tc has no word for, the cookie that a
 // deleted filter must have, and what the program of a filter does.
 func (o operation) String() string {
+	if text, ok := o.linkText(); ok {
+		return text
+	}
 	switch o.Verb {
 	case addQdisc:
 		return "tc qdisc add dev " + quote(o.Dev) + " clsact"
@@ -97,6 +104,9 @@ func parseOperation(s string) (operation, error) {
 }
 
 func readOperation(s string) (operation, error) {
+	if o, ok, err := readLink(s); ok || err != nil {
+		return o, err
+	}
 	words, err := split(s)
 	if err != nil {
 		return operation{}, err

@@ -1,9 +1,12 @@
 package hostmirror
 
 import (
+	"slices"
+
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/transport"
 	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
+	"github.com/spanctl/spanctl/hostmirror/linknl"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 	"github.com/spanctl/spanctl/models"
 )
@@ -36,7 +39,7 @@ func supposed(cs models.ChangeSet) *snapshot {
 	index := make(map[string]int)
 	indexOf := func(name string) int {
 		if index[name] == 0 {
-			index[name] = len(index) + 1
+			index[name] = len(s.links) + 1
 			s.links = append(s.links, link{index: index[name], name: name, up: true, runs: true})
 		}
 		return index[name]
@@ -46,10 +49,31 @@ func supposed(cs models.ChangeSet) *snapshot {
 			if ses == nil {
 				continue
 			}
-			which := takenOf(*ses)
+			for _, src := range ses.Sources {
+				indexOf(src.Name)
+			}
+			if ses.Destination.Kind == models.DestinationRemoteVLAN && len(ses.Destination.Ports) > 0 {
+				indexOf(ses.Destination.Ports[0])
+			}
+			links := s.linksOf(cs.Device, *ses)
+			plain := s.plain(cs.Device, *ses)
+			if ses == c.Before {
+				for _, spec := range links {
+					l := s.madeLink(spec)
+					s.links, index[l.name] = append(s.links, l), l.index
+					if spec.Kind == linknl.VLAN {
+						s.filters = append(s.filters, dropOf(l.index))
+					}
+				}
+			}
+			which := takenOf(plain)
 			byProgram := kernel{}.lacks(which) != ""
 			program, _ := compileRules(which.rules) // what it refuses is left to programs
-			for _, k := range keysOf(*ses) {
+			for _, k := range keysOf(plain) {
+				if ses == c.After && slices.ContainsFunc(links, func(l linknl.Spec) bool { return l.Name == k.target }) {
+					indexOf(k.source)
+					continue // it is still to be made
+				}
 				source, target := indexOf(k.source), indexOf(k.target)
 				if ses != c.Before || source == target {
 					continue

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/spanctl/spanctl/hostmirror/linknl"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
 
@@ -63,5 +64,16 @@ func (n *netlinkAccess) readLinks(ctx context.Context, s *snapshot) error {
 		return err
 	}
 	s.setLinks(links, addrs, neighs)
+	made, err := n.links.Links(ctx)
+	if err != nil {
+		return err
+	}
+	as := make(map[int]linknl.Link, len(made))
+	for _, l := range made {
+		as[l.Index] = l
+	}
+	for i := range s.links {
+		s.links[i].as = as[s.links[i].index]
+	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"syscall"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/transport"
 	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
+	"github.com/spanctl/spanctl/hostmirror/linknl"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
 
@@ -32,6 +34,7 @@ func OpenRemote(ctx context.Context, o Options, run transport.Runner) (*Mirror, 
 		return &remoteAccess{run: run, sudo: o.Sudo, mark: "@" + hex.EncodeToString(nonce)}, nil
 	})
 	if err == nil {
+		m.classifiers.noLinks = noLinksAtAll()
 		m.support() // there are no programs, which the capabilities are to say from the start
 	}
 	return m, err
@@ -205,11 +208,37 @@ func (r *remoteAccess) do(ctx context.Context, o operation) (func(context.Contex
 		}
 		return back, err
 	default:
+		if _, link := o.linkText(); link {
+			return nil, noLinks{}
+		}
 		if o.Verb.program() {
 			return nil, noPrograms{}
 		}
 		return nil, fmt.Errorf("%w: %q is not done on a host that is reached by a shell", drivers.ErrUnsupported, o.Verb)
 	}
+}
+
+// noLinks is why no links are made on remote hosts: a kind of ErrUnsupported.
+type noLinks struct{}
+
+func (noLinks) Error() string {
+	return notWritten + "on a host that is reached by a shell no links are made; make one by hand and name it as the destination"
+}
+
+func (noLinks) Unwrap() error { return drivers.ErrUnsupported }
+
+// noLinksAtAll gives the reason for every type of links.
+func noLinksAtAll() map[string]string {
+	out := make(map[string]string)
+	for _, word := range linknl.TypeWords() {
+		out[word] = noLinks{}.Error()
+	}
+	return out
+}
+
+// route refuses tunnels.
+func (r *remoteAccess) route(context.Context, netip.Addr, netip.Addr) (linknl.Route, error) {
+	return linknl.Route{}, noLinks{}
 }
 
 // noPrograms is why there are no programs on remote hosts: a kind of ErrUnsupported.

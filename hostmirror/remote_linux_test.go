@@ -28,10 +28,11 @@ func TestRemoteConformance(t *testing.T) {
 		why := prober.probe(t.Context(), []string{kind})
 		require.Need(t, "cls_"+kind, len(why.usable) == 1, why.reasons())
 		with := prober.probe(t.Context(), slices.Compact([]string{kind, tcnl.BPF})).kernel(kind)
-		with.noPrograms = noPrograms{}
+		with.noPrograms, with.noLinks = noPrograms{}, noLinksAtAll()
 		drivertest.Run(t, drivertest.Subject{
 			Planner: onKernel{Planner{}, with},
 			Start:   func(t testing.TB) *drivertest.Peer { return remotePeer(t, kind, !emulated) },
+			Ask:     askLinks,
 		})
 	})
 }

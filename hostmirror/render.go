@@ -36,7 +36,9 @@ type kernel struct {
 	noKind   string // why there is none
 	noRules  string // why there is no classifier for rules; "" where there is one
 	noSample string // why there is no sampling; "" where there is
-	method   Method
+	// noLinks tells why some types of links (linknl.Spec.TypeWord) cannot be made.
+	noLinks map[string]string
+	method  Method
 	// support tells whether programs can be made. It is called when one is needed; nil
 	// stands for a kernel that has all.
 	support func() bpfcopy.Support
@@ -79,6 +81,7 @@ type renderer struct {
 	snap  snapshot
 	with  kernel // what new filters can be made of
 	steps []transport.Step
+	ops   []operation // of the steps
 	added []mirrored
 	// touched are the programs that the steps change.
 	touched map[point]bool
@@ -97,6 +100,7 @@ func renderOn(dev models.DeviceID, snap *snapshot, with kernel, cs models.Change
 	r.snap.filters = slices.Clone(snap.filters)
 	r.snap.qdiscs = slices.Clone(snap.qdiscs)
 	r.snap.programs = clonePrograms(snap.programs)
+	r.snap.links = slices.Clone(snap.links)
 	for _, c := range cs.Changes {
 		if err := r.change(c); err != nil {
 			name := ""
@@ -104,6 +108,11 @@ func renderOn(dev models.DeviceID, snap *snapshot, with kernel, cs models.Change
 				name = ses.Name
 			}
 			return transport.Script{}, nil, &drivers.Error{Device: dev, Phase: drivers.PhaseRender, Kind: kindOf(err), Session: name, Err: err}
+		}
+	}
+	if len(cs.Changes) > 0 {
+		if err := r.guard(cs.Changes[0].Session().Name); err != nil {
+			return transport.Script{}, nil, &drivers.Error{Device: dev, Phase: drivers.PhaseRender, Kind: kindOf(err), Err: err}
 		}
 	}
 	if err := r.snap.checkLoops(r.added); err != nil {
@@ -141,15 +150,16 @@ func (r *renderer) change(c models.Change) error {
 		if len(have) > 0 {
 			return errors.New("is there already; look at the device again before changing it")
 		}
-		return r.toward(*c.After, nil)
+		return r.towardLinks(*c.After, nil)
 	case models.Update:
-		return r.toward(*c.After, have)
+		return r.towardLinks(*c.After, have)
 	case models.Delete:
 		for _, p := range have {
 			if err := r.remove(ses.Name, p); err != nil {
 				return err
 			}
 		}
+		r.dropLinks(*ses, nil)
 		return nil
 	default:
 		return fmt.Errorf("operation %s is not known", c.Op)
@@ -157,6 +167,7 @@ func (r *renderer) change(c models.Change) error {
 }
 
 func (r *renderer) step(session string, o operation) {
+	r.ops = append(r.ops, o)
 	r.steps = append(r.steps, transport.Step{Phase: transport.Edit, Text: o.String(), Session: session})
 }
 

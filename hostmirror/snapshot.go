@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/spanctl/spanctl/hostmirror/bpfcopy"
+	"github.com/spanctl/spanctl/hostmirror/linknl"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
 
@@ -16,6 +17,7 @@ type snapshot struct {
 	links             []link
 	qdiscs            []tcnl.Qdisc
 	filters           []tcnl.Filter          // of all devices and both hooks; u32 tables are in
+	routes            map[ends]underlay      // ways of tunnels, as far as they were asked for
 	tcx               map[point][]tcxProgram // of hooks that have some, in the order in which they run; nil = not known
 	programs          []program
 	// hidden is why programs of ours cannot be looked for, "" where they can.
@@ -43,8 +45,9 @@ type link struct {
 	peer   int       // index of the other end of a veth in this namespace, 0 = elsewhere
 	far    *tcnl.Far // the other end of a veth in another namespace, nil = here or not known
 	addrs  []netip.Prefix
-	macs   int  // addresses that a bridge has learned on it
-	xdp    bool // a program sees received frames before any filter does
+	macs   int         // addresses that a bridge has learned on it
+	as     linknl.Link // what it is as a link that spanctl can make; of an unset kind where it could not
+	xdp    bool        // a program sees received frames before any filter does
 }
 
 // setLinks takes the devices, their addresses and what bridges have learned on them.
@@ -103,6 +106,13 @@ func (s *snapshot) hasQdisc(index int, kind string) bool {
 	return false
 }
 
+// dropLink takes a link out, and its qdiscs and filters with it.
+func (s *snapshot) dropLink(index int) {
+	s.links = slices.DeleteFunc(s.links, func(l link) bool { return l.index == index })
+	s.qdiscs = slices.DeleteFunc(s.qdiscs, func(q tcnl.Qdisc) bool { return q.Ifindex == index })
+	s.filters = slices.DeleteFunc(s.filters, func(f tcnl.Filter) bool { return f.Ifindex == index })
+}
+
 // on gives the filters of a device's hook.
 func (s *snapshot) on(index int, hook tcnl.Hook) []tcnl.Filter {
 	var out []tcnl.Filter
@@ -120,7 +130,7 @@ func (s *snapshot) on(index int, hook tcnl.Hook) []tcnl.Filter {
 func (s *snapshot) residue() []tcnl.ID {
 	var out []tcnl.ID
 	for _, f := range s.filters {
-		if !f.Table || f.Priority < firstPriority || f.Priority >= egressPriority+filtersPerHook {
+		if !f.Table || f.Priority < guardIngress || f.Priority >= egressPriority+filtersPerHook {
 			continue
 		}
 		if !slices.ContainsFunc(s.on(f.Ifindex, f.Hook), func(g tcnl.Filter) bool { return !g.Table && g.Priority == f.Priority }) {

@@ -26,13 +26,16 @@ func (s *snapshot) state(dev models.DeviceID, names map[sessionHash]string) mode
 }
 
 func (s *snapshot) ourSessions(dev models.DeviceID, names map[sessionHash]string) []models.Session {
+	order := s.hashesOf()
+	order = append(order, s.alone(order, names)...)
+	bare := s.guardsMissing()
 	var out []models.Session
-	for _, h := range s.hashesOf() {
+	for _, h := range order {
 		name, ok := names[h]
 		if !ok {
 			name = h.name()
 		}
-		out = append(out, s.session(dev, name, s.portions(h)))
+		out = append(out, s.lift(dev, h, s.session(dev, name, s.portions(h)), bare))
 	}
 	slices.SortFunc(out, func(a, b models.Session) int { return cmp.Compare(a.Name, b.Name) })
 	return out
@@ -44,6 +47,10 @@ func (s *snapshot) session(dev models.DeviceID, name string, portions []portion)
 	out := models.Session{Device: dev, Name: name, Role: models.RoleLocal, Destination: models.Destination{Kind: models.DestinationPort}}
 	extra := func(format string, args ...any) { out.Extra = append(out.Extra, fmt.Sprintf(format, args...)) }
 	made := make(map[copyKey]int)
+	if len(portions) == 0 { // there is nothing but a link
+		out.Status = models.Status{State: models.OperDown, Reason: "no copy is made"}
+		return out
+	}
 	first := portions[0]
 	all := first.which
 	out.Filter, out.TruncateTo = all.rules, all.truncate
@@ -93,7 +100,7 @@ func keysOf(ses models.Session) []copyKey {
 	var out []copyKey
 	for _, src := range ses.Sources {
 		for _, hook := range hooksOf(src.Direction) {
-			for _, to := range ses.Destination.Ports {
+			for _, to := range targetsOf(ses.Destination.Ports, hook) {
 				out = append(out, copyKey{src.Name, hook, to})
 			}
 		}
@@ -148,7 +155,7 @@ func (s *snapshot) status(ses models.Session, portions []portion) models.Status 
 // decides reports whether a filter can end classification: by a verdict of an
 // action, by a program of its own, or by having no action at all.
 func decides(f tcnl.Filter) bool {
-	if f.Table {
+	if _, guard := ourGuard(f); f.Table || guard {
 		return false
 	}
 	if f.Direct || len(f.Actions) == 0 {

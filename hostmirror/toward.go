@@ -11,12 +11,9 @@ import (
 	"github.com/spanctl/spanctl/models"
 )
 
-// toward adds what ses lacks and then removes what it has too much, so that copies
+// toward adds what ses, which is plain, lacks and then removes what it has too much, so that copies
 // which stay are never interrupted.
 func (r *renderer) toward(ses models.Session, have []portion) error {
-	if texts := check(ses); len(texts) > 0 {
-		return fmt.Errorf("%w: %s", drivers.ErrUnsupported, texts[0])
-	}
 	if err := r.checkPorts(ses); err != nil {
 		return err
 	}
@@ -43,6 +40,7 @@ func (r *renderer) toward(ses models.Session, have []portion) error {
 // have are part of it.
 func (r *renderer) settle(ses models.Session, source link, hook tcnl.Hook, have []portion, kept map[int]bool) error {
 	at, which := point{source.index, hook}, takenOf(ses)
+	ses.Destination.Ports = targetsOf(ses.Destination.Ports, hook)
 	good := make(map[string]int) // filters by destination
 	mine := -1                   // share of a program
 	for i, p := range have {

@@ -57,6 +57,9 @@ func TestAgainstNetlink(t *testing.T) {
 		"dev p0 egress pref 17 protocol all u32 match u32 0x12345678 0xffffffff at 0 action mirred egress mirror dev m'0 continue" + cookie,
 		"dev p0 egress pref 18 protocol all bpf bytecode 1,6__0__0__0 direct-action",
 		"dev p0 egress pref 19 protocol all basic action mirred egress mirror dev m'0 pipe",
+		"dev p1 egress pref 21327 protocol all u32 match u8 0x40 0xf0 at 0 match ip protocol 47 0xff match ip dst 192.0.2.9/32 classid 5350:45",
+		"dev p1 egress pref 21327 protocol all u32 match u8 0x60 0xf0 at 0 match ip6 protocol 17 0xff match ip6 dst 2001:db8::9/128 match ip6 dport 4789 0xffff classid 5350:45",
+		"dev p1 ingress pref 1 protocol all bpf bytecode 1,6__0__0__2 direct-action",
 		"dev p1 ingress pref 49152 protocol arp u32 match u32 0 0 action mirred egress mirror dev m'0 continue",
 	} {
 		w := strings.Fields("filter add " + line)

@@ -90,6 +90,8 @@ func Filters(text string, ifindex int, hook tcnl.Hook, names Names) ([]tcnl.Filt
 			err = r.detail(line)
 		case strings.HasPrefix(line, "  match "):
 			r.match(line)
+		case strings.HasPrefix(line, "    offset "), strings.HasPrefix(line, "    hash mask "):
+			r.strange = true
 		}
 		if err != nil {
 			return nil, err
@@ -111,6 +113,7 @@ type filterReader struct {
 	terminal bool         // u32: what matches is taken
 	matches  int          // u32
 	masked   bool         // u32: one of the matches looks at something
+	strange  bool         // u32: it does more than compare
 }
 
 // done ends the filter being read. Those without a handle stand for a priority as
@@ -122,6 +125,9 @@ func (r *filterReader) done() {
 	}
 	if r.f.Kind == tcnl.U32 {
 		r.f.CatchAll = !r.f.Table && r.terminal && r.matches > 0 && !r.masked
+		if r.f.CatchAll || r.f.Table || !r.terminal || r.strange || len(r.f.Keys) != r.matches {
+			r.f.Keys = nil
+		}
 	}
 	r.out = append(r.out, *r.f)
 	r.f = nil
@@ -218,6 +224,9 @@ func (r *filterReader) classifier(line string, w []string) {
 			// opposite; what has a flow and no link is terminal.
 			case word == "flowid", word == "*flowid":
 				r.terminal = true
+				if i+1 < len(w) {
+					f.Class = class(w[i+1])
+				}
 			}
 		}
 	case tcnl.BPF:
@@ -248,6 +257,7 @@ func (r *filterReader) bpf(line string, w []string) {
 	_, text, _ := strings.Cut(line, " bytecode '")
 	text, _, _ = strings.Cut(text, "'")
 	r.f.CatchAll = !r.f.Direct && text == catchAllProgram
+	r.f.DropAll = r.f.Direct && text == dropAllProgram
 	if !r.f.CatchAll && !r.f.Direct {
 		r.f.Program = program(text)
 	}
@@ -255,6 +265,9 @@ func (r *filterReader) bpf(line string, w []string) {
 
 // catchAllProgram is the classic program "return -1" as tc writes it.
 const catchAllProgram = "1,6 0 0 4294967295"
+
+// dropAllProgram is "return 2", which with direct action drops the frame.
+const dropAllProgram = "1,6 0 0 2"
 
 // program reads "2,40 0 0 12,6 0 0 0": the number of instructions and, for each, code,
 // both jumps and operand. It gives nil for what it cannot read, which then is a program
@@ -286,10 +299,29 @@ func program(text string) []tcnl.Instruction {
 func (r *filterReader) match(line string) {
 	r.matches++
 	w := strings.Fields(line)
-	_, mask, ok := strings.Cut(w[1%len(w)], "/")
-	if n, err := strconv.ParseUint(mask, 16, 32); !ok || err != nil || n != 0 {
+	text, mask, ok := strings.Cut(w[1%len(w)], "/")
+	n, err := strconv.ParseUint(mask, 16, 32)
+	if !ok || err != nil || n != 0 {
 		r.masked = true
 	}
+	value, verr := strconv.ParseUint(text, 16, 32)
+	if err != nil || verr != nil || len(w) < 4 || w[2] != "at" {
+		return // such as an offset that the packet gives: not one of the keys
+	}
+	if at, err := strconv.ParseInt(w[3], 10, 32); err == nil {
+		r.f.Keys = append(r.f.Keys, tcnl.Key{Value: uint32(value), Mask: uint32(n), Offset: int32(at)})
+	}
+}
+
+// class reads a class, major and minor in hexadecimal; 0 of what is none.
+func class(s string) uint32 {
+	major, minor, ok := strings.Cut(s, ":")
+	a, aerr := strconv.ParseUint("0"+major, 16, 16)
+	b, berr := strconv.ParseUint("0"+minor, 16, 16)
+	if !ok || aerr != nil || berr != nil {
+		return 0
+	}
+	return uint32(a<<16 | b)
 }
 
 // handle reads a filter's handle: hash table, bucket and node of u32, a number of the

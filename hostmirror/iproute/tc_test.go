@@ -76,9 +76,27 @@ filter protocol ip pref 3 u32 chain 0 fh 802::800 order 2048 key ht 802 bkt 0 fl
   match 00000000/00000000 at 0 (success 3 ) 
 filter protocol ip pref 4 u32 chain 0 fh 803::800 order 2048 key ht 803 bkt 0 terminal flowid 
 `, []tcnl.Filter{
-			{ID: id(1, 0x0800, "u32", 0x80000800)}, {ID: id(2, 0x0800, "u32", 0x80100800)},
-			{ID: id(3, 0x0800, "u32", 0x80200800), CatchAll: true}, {ID: id(4, 0x0800, "u32", 0x80300800)},
+			{ID: id(1, 0x0800, "u32", 0x80000800)}, {ID: id(2, 0x0800, "u32", 0x80100800), Class: 0x10001},
+			{ID: id(3, 0x0800, "u32", 0x80200800), CatchAll: true, Class: 0x10001}, {ID: id(4, 0x0800, "u32", 0x80300800)},
 		}},
+		{"u32 that compares, and that does more", `filter protocol all pref 21327 u32 chain 0 
+filter protocol all pref 21327 u32 chain 0 fh 800: ht divisor 1 
+filter protocol all pref 21327 u32 chain 0 fh 800::800 order 2048 key ht 800 bkt 0 *flowid 5350:45 not_in_hw 
+  match 40000000/f0000000 at 0
+  match 002f0000/00ff0000 at 8 (success 0 ) 
+  match c0000209/ffffffff at 16
+filter protocol all pref 21328 u32 chain 0 fh 801::800 order 2048 key ht 801 bkt 0 flowid 5350:45 not_in_hw 
+  match 40000000/f0000000 at 0
+    offset 0f00>>6 at 0  eat 
+`, []tcnl.Filter{
+			{ID: id(21327, all, "u32", 0x80000000), Table: true},
+			{ID: id(21327, all, "u32", 0x80000800), Class: 0x53500045, Keys: []tcnl.Key{
+				{Value: 0x40000000, Mask: 0xf0000000}, {Value: 0x2f0000, Mask: 0xff0000, Offset: 8}, {Value: 0xc0000209, Mask: 0xffffffff, Offset: 16},
+			}},
+			{ID: id(21328, all, "u32", 0x80100800), Class: 0x53500045},
+		}},
+		{"a program that drops all", "filter protocol all pref 1 bpf chain 0 handle 0x1 direct-action not_in_hw bytecode '1,6 0 0 2'\n",
+			[]tcnl.Filter{{ID: id(1, all, "bpf", 1), Direct: true, DropAll: true}}},
 		{"programs", `filter protocol all pref 1 bpf chain 0 handle 0x1 mirror.o:[classifier] direct-action not_in_hw id 12 name mirror tag 3b185187f1855c4c jited 
 filter protocol all pref 2 bpf chain 0 handle 0x1 flowid 1:1 not_in_hw bytecode '1,6 0 0 4294967295'
 filter protocol all pref 3 bpf chain 0 handle 0x1 bytecode '2,40 0 0 12,6 0 0 0'

@@ -35,7 +35,7 @@ func (c *Conn) Create(ctx context.Context, s Spec) (Link, error) {
 		if lacking(err) {
 			err = fmt.Errorf("%w: %w", ErrLacking, err)
 		}
-		return Link{}, fmt.Errorf("add %s link %s: %w", s.kernelKind(), s.Name, err)
+		return Link{}, fmt.Errorf("add %s link %s: %w", s.TypeWord(), s.Name, err)
 	}
 	// From here on the link is there: it has to be found, and removed if need be, also
 	// when ctx has ended meanwhile.

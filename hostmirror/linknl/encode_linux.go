@@ -39,7 +39,7 @@ func addLink(s Spec, lower int) *nl.NetlinkRequest {
 		req.AddData(nl.NewRtAttr(iflaLink, nl.Uint32Attr(uint32(lower))))
 	}
 	info := nl.NewRtAttr(iflaLinkInfo, nil)
-	info.AddRtAttr(infoKind, nl.NonZeroTerminated(s.kernelKind()))
+	info.AddRtAttr(infoKind, nl.NonZeroTerminated(s.TypeWord()))
 	if s.Kind != Dummy {
 		s.addData(info.AddRtAttr(infoData, nil))
 	}

@@ -78,7 +78,7 @@ func (h host) remove(t *testing.T, l Link) {
 
 func needKind(t *testing.T, s Spec, err error) {
 	t.Helper()
-	require.Need(t, s.kernelKind(), !errors.Is(err, ErrLacking), fmt.Sprint(err))
+	require.Need(t, s.TypeWord(), !errors.Is(err, ErrLacking), fmt.Sprint(err))
 }
 
 func (h host) links(t *testing.T) []Link {
@@ -138,7 +138,7 @@ func TestCreateOnKernel(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			before := h.Run("ip -d -j link show")
 			l := h.create(t, tt.Spec)
-			want := Link{Spec: tt.Spec, Index: l.Index, KernelKind: tt.kernelKind(), Group: Group, Up: true}
+			want := Link{Spec: tt.Spec, Index: l.Index, KernelKind: tt.TypeWord(), Group: Group, Up: true}
 			if d := cmp.Diff(want, without(l), compareDecoded); d != "" {
 				t.Errorf("read back (-want +got):\n%s", d)
 			}
@@ -177,7 +177,7 @@ func TestLinksThatSendAlike(t *testing.T) {
 		tunnel(ERSPAN1, false), tunnel(ERSPAN2, false), tunnel(ERSPAN3, false), tunnel(GRETap, false),
 		tunnel(ERSPAN2, true), tunnel(ERSPAN3, true), tunnel(GRETap, true),
 	} {
-		t.Run(base.kernelKind()+" "+base.Kind.String(), func(t *testing.T) {
+		t.Run(base.TypeWord()+" "+base.Kind.String(), func(t *testing.T) {
 			base.Alias = ""
 			defer h.remove(t, h.create(t, base))
 			for i := range 3 {
@@ -268,7 +268,7 @@ func checkDetail(t *testing.T, s Spec, d detail) {
 		genMode = ""
 	}
 	gotOuter := []any{d.Name, d.Alias, d.MTU, d.Group, d.Info.Kind, d.GenMode, strings.Contains(strings.Join(d.Flags, " "), "UP")}
-	if diff := cmp.Diff([]any{s.Name, s.Alias, s.MTU, fmt.Sprint(uint32(Group)), s.kernelKind(), genMode, true}, gotOuter); diff != "" {
+	if diff := cmp.Diff([]any{s.Name, s.Alias, s.MTU, fmt.Sprint(uint32(Group)), s.TypeWord(), genMode, true}, gotOuter); diff != "" {
 		t.Errorf("name, alias, MTU, group, kind, address generation, up, in the words of ip (-want +got):\n%s", diff)
 	}
 }
@@ -374,7 +374,7 @@ func TestChangedLinks(t *testing.T) {
 	}
 	h := newHost(t, 1500)
 	for _, tt := range tests {
-		t.Run(tt.base.kernelKind()+"/"+tt.want, func(t *testing.T) {
+		t.Run(tt.base.TypeWord()+"/"+tt.want, func(t *testing.T) {
 			l := h.create(t, tt.base)
 			defer h.Run("ip link delete dev span-test")
 			if d := l.Differences(tt.base); len(d) > 0 {

@@ -81,6 +81,14 @@ func (s Spec) UnderlayMTU(sourceMTU int, tagged bool) int {
 // frames are then cut. The result can be below what a link takes.
 func (s Spec) FitMTU(underlay int) int { return underlay - s.Overhead() - ethernetHeader }
 
+// MostMTU gives the largest MTU that a link of the kind can have.
+func (s Spec) MostMTU() int {
+	if s.Kind.Tunnel() {
+		return maxMTU - s.Overhead() - ethernetHeader
+	}
+	return maxMTU
+}
+
 // DeviceMTU gives the MTU of a tunnel that shall not look at the size of frames from
 // a source of the given MTU: 9000, or as much as its longest tagged frame has.
 func DeviceMTU(sourceMTU int) int { return max(9000, frameSize(sourceMTU, true)) }

@@ -265,7 +265,7 @@ func TestTruncation(t *testing.T) {
 	}
 	for _, give := range []Spec{tunnel(ERSPAN1, false), tunnel(ERSPAN2, false), tunnel(ERSPAN3, false), tunnel(ERSPAN2, true), tunnel(ERSPAN3, true)} {
 		for _, keep := range []int{MinTruncate, 128} {
-			t.Run(fmt.Sprintf("%s/%s/%d", give.kernelKind(), give.Kind, keep), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%s/%d", give.TypeWord(), give.Kind, keep), func(t *testing.T) {
 				s := give
 				s.MTU, err = TruncateMTU(keep)
 				if err != nil {

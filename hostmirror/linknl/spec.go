@@ -135,8 +135,9 @@ func TOS(dscp uint8) uint8 { return dscp << 2 }
 // V6 reports whether the link is a tunnel over IPv6.
 func (s Spec) V6() bool { return s.Kind.Tunnel() && s.Remote.Is6() }
 
-// kernelKind is the word of the kernel for the kind, "" of an invalid one.
-func (s Spec) kernelKind() string {
+// TypeWord is the word of the kernel, and of ip-link(8), for the kind; "" of an invalid
+// one.
+func (s Spec) TypeWord() string {
 	word := map[Kind]string{
 		ERSPAN1: "erspan", ERSPAN2: "erspan", ERSPAN3: "erspan", GRETap: "gretap", VXLAN: "vxlan", VLAN: "vlan", Dummy: "dummy",
 	}[s.Kind]
@@ -144,6 +145,11 @@ func (s Spec) kernelKind() string {
 		word = "ip6" + word
 	}
 	return word
+}
+
+// TypeWords lists those of all kinds, over IPv4 and IPv6.
+func TypeWords() []string {
+	return []string{"erspan", "ip6erspan", "gretap", "ip6gretap", "vxlan", "vlan", "dummy"}
 }
 
 // ErrInvalid means a link that is refused before the kernel is asked.
@@ -170,10 +176,7 @@ func (s Spec) findings() []string {
 	must(kindWords[s.Kind] != "", "%s is none to make", s.Kind)
 	must(len(s.Alias) <= maxAlias, "alias of %d bytes, at most %d", len(s.Alias), maxAlias)
 	must(oneLine(s.Alias), "alias %q is not one line of text", s.Alias)
-	most := maxMTU
-	if s.Kind.Tunnel() {
-		most -= s.Overhead() + ethernetHeader
-	}
+	most := s.MostMTU()
 	must(s.MTU >= minMTU && s.MTU <= most, "MTU %d is not %d to %d", s.MTU, minMTU, most)
 
 	if s.Kind.Tunnel() {

@@ -323,3 +323,17 @@ func FuzzSpec(f *testing.F) {
 		}
 	})
 }
+
+func TestTypeWords(t *testing.T) {
+	words := make(map[string]bool)
+	for _, w := range TypeWords() {
+		words[w] = true
+	}
+	used := make(map[string]bool)
+	for _, tt := range specs("eth0") {
+		used[tt.TypeWord()] = true
+	}
+	if d := cmp.Diff(used, words); d != "" {
+		t.Errorf("(-of all kinds +listed):\n%s", d)
+	}
+}

@@ -28,7 +28,7 @@ func (s Spec) String() string {
 	if s.Kind == VLAN {
 		word("link", quote(s.Lower))
 	}
-	word("name", quote(s.Name), "mtu", strconv.Itoa(s.MTU), "group", fmt.Sprintf("%#x", uint32(Group)), "type", s.kernelKind())
+	word("name", quote(s.Name), "mtu", strconv.Itoa(s.MTU), "group", fmt.Sprintf("%#x", uint32(Group)), "type", s.TypeWord())
 	switch s.Kind {
 	case ERSPAN2, ERSPAN3:
 		word("seq")

@@ -53,9 +53,9 @@ func (g Guard) Validate() error {
 	return nil
 }
 
-// keys gives the comparisons: the version of IP, its protocol, the destination and the
+// Keys gives the comparisons: the version of IP, its protocol, the destination and the
 // port. Outer headers have no options. Those in the same word are one, as tc does it.
-func (g Guard) keys() []Key {
+func (g Guard) Keys() []Key {
 	proto := uint32(protoGRE)
 	if g.Port != 0 {
 		proto = protoUDP
@@ -126,7 +126,7 @@ func (f Filter) Guards() (g Guard, ok bool) {
 	default:
 		return Guard{}, false
 	}
-	return g, g.Validate() == nil && slices.Equal(g.keys(), f.Keys)
+	return g, g.Validate() == nil && slices.Equal(g.Keys(), f.Keys)
 }
 
 // DropWords are those with which the tc command makes the filter of AddDrop, behind

@@ -21,7 +21,7 @@ func newFilter(ifindex int, hook Hook, priority uint16, kind string) *nl.Netlink
 
 func addGuard(g Guard) *nl.NetlinkRequest {
 	req := newFilter(g.Ifindex, g.Hook, g.Priority, U32)
-	keys := g.keys()
+	keys := g.Keys()
 	sel := make([]byte, u32SelSize)
 	sel[0], sel[2] = u32Terminal, byte(len(keys))
 	for _, k := range keys {
