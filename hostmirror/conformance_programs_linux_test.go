@@ -20,7 +20,7 @@ import (
 
 // The conformance suite with programs only: what is pinned tells what the host has, and
 // how that changes tells what it was asked for. On an emulated processor it takes about
-// seven minutes and runs only when SPANCTL_LAB_PROGRAMS asks for it.
+// four minutes and runs only when SPANCTL_LAB_PROGRAMS asks for it.
 func TestConformanceOfPrograms(t *testing.T) {
 	emulated := os.Getenv("SPANCTL_KERNELLAB") != ""
 	eachProgram(t, func(t *testing.T, method Method) {
