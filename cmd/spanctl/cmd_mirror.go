@@ -31,7 +31,7 @@ func newMirror(a *app) *cobra.Command {
   spanctl mirror leaf1:vlan100 --to gre:192.0.2.9 --for 2h`,
 		Long: `In one line: an intent, a plan, a question, an apply.
 
-WHERE is DEVICE:PORT, sensor:NAME, or erspan:ADDRESS, gre:ADDRESS, vxlan:ADDRESS.
+WHERE is DEVICE:PORT, sensor:NAME, capture:DEVICE, or erspan:ADDRESS, gre:ADDRESS, vxlan:ADDRESS.
 A source vlanN is VLAN N. spanctl delete NAME ends it early.`,
 		Args: needNames("source, as DEVICE:PORT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
