@@ -11,6 +11,7 @@ import (
 	"github.com/spanctl/spanctl/drivers"
 	"github.com/spanctl/spanctl/drivers/transport"
 	"github.com/spanctl/spanctl/hostmirror/iproute"
+	"github.com/spanctl/spanctl/hostmirror/linknl"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 )
 
@@ -269,8 +270,18 @@ func bridged(links []tcnl.Link) bool {
 
 // probe asks the kernel in a network namespace of its own, as the local probe does:
 // root's by right, another login's where the host lets users have namespaces. Where
-// there is none, all classifiers are taken to be there, and Apply finds out.
+// there is none, all classifiers are taken to be there, and Apply finds out. Links are
+// not made by a shell.
 func (r *remoteAccess) probe(ctx context.Context, prefer []string) classifiers {
+	out := r.probeFilters(ctx, prefer)
+	out.noLinks = make(map[string]string)
+	for _, word := range linknl.TypeWords() {
+		out.noLinks[word] = "on a host that is reached by ssh no interface is made: make one by hand and name it as the destination"
+	}
+	return out
+}
+
+func (r *remoteAccess) probeFilters(ctx context.Context, prefer []string) classifiers {
 	unknown := classifiers{usable: append([]string(nil), prefer...)}
 	const add, to = "tc filter add dev lo ingress pref %d protocol all %s ", "action mirred egress mirror dev lo continue 2>&1; m %s\n"
 	script := marking(r.mark) + "tc qdisc add dev lo clsact 2>&1; m clsact\n"
