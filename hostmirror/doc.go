@@ -93,4 +93,22 @@
 // its cookie. Where a command was sent and no answer came, the step is in doubt: it is
 // looked at again and taken back, over the same connection or, when that is gone, by
 // Revert over a new one. Programs are refused.
+//
+// # Links
+//
+// Copies that go into a tunnel, an RSPAN VLAN or a capture go into a link of the
+// session's own, which package linknl makes: its name comes from the session's hash,
+// group and type are marks as well, and it is removed only while all three match. Links
+// come before the filters and go after them. The alias names the session for people and
+// says which options were asked for that the link cannot tell. Each link of GRE and
+// ERSPAN has a key of its own on receipt, so that several can send alike, and so that
+// errors about copies never reach the senders of production packets.
+//
+// The way to the collector is looked up when a plan is made: copies that it does not
+// carry are refused with the numbers, unless the session says that they may be cut or
+// fragmented; what would harm production is refused always. Where that way leads by a
+// port that a session copies, a guard keeps the outer packets from being copied again:
+// a u32 filter without an action at priority 21327 (egress; 21326 on ingress), known by
+// its class 5350:45 (5350:49) and its exact shape. It ends classification for those
+// packets. A link of an RSPAN VLAN drops all that comes in by it.
 package hostmirror
