@@ -79,7 +79,7 @@ func (a *app) readSettings(v *viper.Viper, cmd *cobra.Command) error {
 	if file != "" {
 		v.SetConfigFile(file)
 		if err := v.ReadInConfig(); err != nil {
-			return fmt.Errorf("settings: %w", err)
+			return fmt.Errorf("settings %s: %w", file, err)
 		}
 	}
 	var s settings
@@ -101,7 +101,8 @@ func (a *app) readSettings(v *viper.Viper, cmd *cobra.Command) error {
 		return errors.New(text)
 	}
 	if err := v.Unmarshal(&s); err != nil {
-		return fmt.Errorf("settings: %w", err)
+		text := strings.Join(strings.Fields(err.Error()), " ") // the library's has several lines
+		return fmt.Errorf("settings%s: %s", sources(names, file), text)
 	}
 	if err := s.check(); err != nil {
 		return err
@@ -113,6 +114,25 @@ func (a *app) readSettings(v *viper.Viper, cmd *cobra.Command) error {
 	s.log = log
 	a.set = s
 	return nil
+}
+
+// sources names the places beside flags, which are checked before, that a wrong value
+// may have come from.
+func sources(keys []string, file string) string {
+	var out []string
+	for _, key := range keys {
+		name := "SPANCTL_" + strings.ToUpper(strings.ReplaceAll(key, "-", "_"))
+		if os.Getenv(name) != "" {
+			out = append(out, name)
+		}
+	}
+	if file != "" {
+		out = append(out, file)
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return " (from " + strings.Join(out, ", ") + ")"
 }
 
 func (s settings) check() error {
