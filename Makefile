@@ -42,7 +42,7 @@ else
 endif
 
 kernel-lab: ## hostmirror's tests on a distribution kernel in a virtual machine
-	CGO_ENABLED=0 go test -count=1 -p 1 -timeout 15m -exec "$(CURDIR)/hostmirror/kernellab/run.sh" ./hostmirror/...
+	CGO_ENABLED=0 LAB_TIMEOUT=2400 go test -count=1 -p 1 -timeout 39m -exec "$(CURDIR)/hostmirror/kernellab/run.sh" ./hostmirror/...
 	CGO_ENABLED=0 LAB_MEM=1024 go test -count=1 -timeout 5m -run TestHostCapture -exec "$(CURDIR)/hostmirror/kernellab/run.sh" ./cmd/spanctl
 
 packages: ## what the tests need from Debian; needs root
