@@ -12,6 +12,8 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/spanctl/spanctl/hostmirror/internal/inside"
 )
 
 // socketTimeout bounds one request. The kernel answers in microseconds to
@@ -58,7 +60,11 @@ func Open(ns int) (*Conn, error) {
 // open makes a socket. The kernel's explanations are asked for on it alone: the
 // library's switch for that, nl.EnableErrorMessageReporting, is a global one.
 func (c *Conn) open() error {
-	s, err := nl.GetNetlinkSocketAt(c.ns, netns.None(), unix.NETLINK_ROUTE)
+	var s *nl.NetlinkSocket
+	err := inside.Do(c.ns, func() (err error) {
+		s, err = nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("netlink socket: %w", err)
 	}

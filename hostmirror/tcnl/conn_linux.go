@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -13,6 +12,8 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/spanctl/spanctl/hostmirror/internal/inside"
 )
 
 // socketTimeout bounds one request. The kernel answers in microseconds to
@@ -92,28 +93,7 @@ func (c *Conn) Close() {
 // Do runs f on a thread inside the namespace. No other goroutine ever runs on that
 // thread. It needs CAP_SYS_ADMIN where that is not the namespace of the process: a
 // thread that is there already enters nothing.
-func (c *Conn) Do(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		done <- c.enter(f)
-	}()
-	return <-done
-}
-
-func (c *Conn) enter(f func() error) error {
-	here, err := netns.Get()
-	if err != nil {
-		return fmt.Errorf("network namespace: %w", err)
-	}
-	defer here.Close()
-	if !here.Equal(c.ns) {
-		if err := netns.Set(c.ns); err != nil {
-			return fmt.Errorf("enter the network namespace: %w", err)
-		}
-	}
-	return f()
-}
+func (c *Conn) Do(f func() error) error { return inside.Do(c.ns, f) }
 
 func (c *Conn) execute(ctx context.Context, req *nl.NetlinkRequest, answer uint16) ([][]byte, error) {
 	c.mu.Lock()

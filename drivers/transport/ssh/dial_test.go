@@ -264,9 +264,9 @@ func TestLegacyAlgorithms(t *testing.T) {
 func TestKeepAlive(t *testing.T) {
 	srv := serve(t, switchCLI{host: "leaf1"}.serve)
 	o := optionsFor(t, srv)
-	o.KeepAlive = 20 * time.Millisecond
+	o.KeepAlive = 200 * time.Millisecond // an answer that takes as long ends the connection
 	c := dial(t, o)
-	time.Sleep(150 * time.Millisecond)
+	time.Sleep(700 * time.Millisecond)
 	if _, err := c.Read(t.Context(), reqs("show x")); err != nil {
 		t.Errorf("kept alive: %v", err)
 	}

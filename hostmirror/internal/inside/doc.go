@@ -1,0 +1,2 @@
+// Package inside runs functions in network namespaces.
+package inside
