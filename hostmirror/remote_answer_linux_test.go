@@ -21,6 +21,7 @@ func (c canned) Close() error                                          { return 
 
 // An answer that is not whole is an error, never a part of a state.
 func TestRemoteCutAnswer(t *testing.T) {
+	needShell(t)
 	kerneltest.NeedIproute(t)
 	b := newBed(t)
 	b.foreigners("r0", "r1")

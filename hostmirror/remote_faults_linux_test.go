@@ -31,6 +31,14 @@ func needSSH(t *testing.T) {
 	}
 }
 
+// needShell says in the kernel lab, whose shell is busybox's, that the test is for the host.
+func needShell(t *testing.T) {
+	t.Helper()
+	if os.Getenv("SPANCTL_KERNELLAB") != "" {
+		t.Skip("SKIPPED inside the kernel lab: its shell is busybox's, which takes its own tc; the host's kernel runs this")
+	}
+}
+
 func (b *bed) remote(h *sshHost, known ...string) *Mirror {
 	b.t.Helper()
 	m, err := h.open(b.t.Context(), Options{Device: host, Known: known})
@@ -119,6 +127,7 @@ func TestRemoteMirror(t *testing.T) {
 // What has taken a filter's place since the plan was made is left alone, also when it
 // came after Apply had looked.
 func TestRemoteLooksBeforeDelete(t *testing.T) {
+	needShell(t)
 	kerneltest.NeedIproute(t)
 	const foreigner = "tc filter add dev r0 ingress pref 21328 protocol all u32 match u32 0 0 action mirred egress mirror dev m1 continue cookie 0102"
 	for _, tt := range []struct {
@@ -168,6 +177,7 @@ func after(tap func(context.Context, string, func() error) error, f func()) func
 
 // A step that fails in the middle: the steps before it are undone, by the same shell.
 func TestRemoteUndo(t *testing.T) {
+	needShell(t)
 	kerneltest.NeedIproute(t)
 	for _, kind := range []string{tcnl.MatchAll, tcnl.U32, tcnl.BPF} {
 		t.Run(kind, func(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 
 // Hosts on which the commands are not what they should be.
 func TestRemoteTools(t *testing.T) {
+	needShell(t)
 	kerneltest.NeedIproute(t)
 	ns := kerneltest.NewNS(t)
 	// bin gives a PATH with some commands only. The script adds folders of its own to it,
@@ -87,6 +88,7 @@ func TestRemoteTools(t *testing.T) {
 
 // A login that is not root sees everything and changes nothing; with sudo it does both.
 func TestRemoteRights(t *testing.T) {
+	needShell(t)
 	kerneltest.NeedIproute(t)
 	const nobody = 65534
 	sudo := func(t *testing.T, text string) []string {
@@ -184,6 +186,7 @@ func TestOpenRemoteRefuses(t *testing.T) {
 // Where the host lets nobody have a namespace, Apply finds out what the kernel lacks, and
 // the next plan takes another classifier.
 func TestRemoteFindsOut(t *testing.T) {
+	needShell(t)
 	kerneltest.NeedIproute(t)
 	b := newBed(t)
 	prober := &remoteAccess{run: &localShell{ns: b.host}, mark: "@test"}

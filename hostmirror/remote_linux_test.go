@@ -3,7 +3,6 @@ package hostmirror
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 
@@ -15,14 +14,10 @@ import (
 )
 
 // TestRemoteConformance is TestConformance for a host that is reached by OpenSSH: the
-// same suite, truth, notifications of the kernel and frames. Inside the kernel lab, which
-// has no SSH server, a shell stands for the connection.
+// same suite, truth, notifications of the kernel and frames.
 func TestRemoteConformance(t *testing.T) {
-	emulated := os.Getenv("SPANCTL_KERNELLAB") != ""
 	eachKind(t, func(t *testing.T, kind string) {
-		if emulated && (kind != tcnl.MatchAll || os.Getenv("SPANCTL_LAB_REMOTE") == "") {
-			t.Skip("SKIPPED inside the kernel lab: it takes minutes; SPANCTL_LAB_REMOTE=1 asks for matchall")
-		}
+		needShell(t)
 		kerneltest.NeedIproute(t)
 		prober := &remoteAccess{run: &localShell{ns: kerneltest.NewNS(t)}, mark: "@test"}
 		why := prober.probe(t.Context(), []string{kind})
@@ -31,31 +26,20 @@ func TestRemoteConformance(t *testing.T) {
 		with.noPrograms, with.noLinks = noPrograms{}, noLinksAtAll()
 		drivertest.Run(t, drivertest.Subject{
 			Planner: onKernel{Planner{}, with},
-			Start:   func(t testing.TB) *drivertest.Peer { return remotePeer(t, kind, !emulated) },
+			Start:   func(t testing.TB) *drivertest.Peer { return remotePeer(t, kind) },
 			Ask:     askLinks,
 		})
 	})
 }
 
 // remotePeer is a kernelPeer that is reached by a shell.
-func remotePeer(t testing.TB, kind string, bySSH bool) *drivertest.Peer {
+func remotePeer(t testing.TB, kind string) *drivertest.Peer {
 	p := newKernelPeer(t, kind)
 	o := Options{Device: host, Prefer: slices.Compact([]string{kind, tcnl.BPF})}
 	for i := range 6 {
 		o.Known = append(o.Known, fmt.Sprintf("sp-c%d", i))
 	}
 	peer := p.peer()
-	if !bySSH {
-		peer.Open = func(ctx context.Context) (drivers.Driver, error) {
-			m, err := OpenRemote(ctx, o, &localShell{ns: p.host})
-			if err != nil {
-				return nil, err
-			}
-			m.tap = p.tap
-			return m, nil
-		}
-		return peer
-	}
 	h := startSSH(t, p.host)
 	peer.Open = func(ctx context.Context) (drivers.Driver, error) {
 		h.noHang() // one that was never reached
