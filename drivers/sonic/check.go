@@ -79,10 +79,16 @@ func unsayable(s models.Session) refusals {
 		r.claimed(whyFilter)
 	}
 	r.destination(s)
+	queue, own := false, false
 	for _, line := range s.Extra {
-		if _, err := readExtra(line); err != nil {
+		e, err := readExtra(line)
+		if err != nil {
 			r.rule("%q cannot be written: %v", line, err)
 		}
+		queue, own = queue || e.queue != "", own || e.ownGRE
+	}
+	if own && (queue || len(s.Sources) > 0) {
+		r.rule("a session without a GRE type cannot be written with a queue or ports behind it; give it one on the switch first")
 	}
 	return r
 }

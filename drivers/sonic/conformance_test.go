@@ -203,6 +203,9 @@ func truth(t testing.TB, dev *peer.Device) []models.Session {
 				tun.Protocol = 0
 			}
 			s.Destination = models.Destination{Kind: models.DestinationGRE, Tunnel: tun}
+			if row["gre_type"] == "" {
+				s.Extra = append(s.Extra, "gre_type of the switch")
+			}
 		}
 		s.SampleOneIn, s.TruncateTo = uint32(number("sample_rate")), uint16(number("truncate_size"))
 		if row["policer"] != "" {

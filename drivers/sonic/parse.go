@@ -224,6 +224,9 @@ func session(dev models.DeviceID, name string, fields map[string]json.RawMessage
 			return models.Session{}, errors.New("an ERSPAN session with dst_port")
 		}
 		s.Destination = models.Destination{Kind: models.DestinationGRE, Tunnel: &t}
+		if _, ok := fields["gre_type"]; !ok {
+			s.Extra = append(s.Extra, ownGRE)
+		}
 	default:
 		return models.Session{}, fmt.Errorf("type %q is neither SPAN nor ERSPAN", kind)
 	}

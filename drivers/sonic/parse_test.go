@@ -67,9 +67,9 @@ func TestParseSessions(t *testing.T) {
 				Destination: gre(func(t *models.Tunnel) { t.DSCP, t.TTL, t.Protocol = 8, 255, 0x6558 }),
 			}},
 		{"numbers that are no text", `"src_ip": "10.0.0.1", "dst_ip": "10.0.0.9", "dscp": 8, "ttl": 100`,
-			models.Session{Destination: gre(func(t *models.Tunnel) { t.DSCP, t.TTL = 8, 100 })}},
+			models.Session{Destination: gre(func(t *models.Tunnel) { t.DSCP, t.TTL = 8, 100 }), Extra: []string{"gre_type of the switch"}}},
 		{"a field of tomorrow", `"src_ip": "10.0.0.1", "dst_ip": "10.0.0.9", "vrf_name": "Vrf1"`,
-			models.Session{Destination: gre(nil), Extra: []string{"vrf_name Vrf1"}}},
+			models.Session{Destination: gre(nil), Extra: []string{"vrf_name Vrf1", "gre_type of the switch"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -257,11 +257,13 @@ func TestRender(t *testing.T) {
 	odd := erspan
 	odd.Destination.Tunnel = &models.Tunnel{Source: netip.MustParseAddr("10.0.0.1"), Destination: netip.MustParseAddr("10.0.0.9"), TTL: 3, DSCP: 46, Protocol: 0x6558}
 	odd.Extra, odd.SampleOneIn, odd.TruncateTo = []string{"policer p1", "queue 3"}, 100, 128
+	own := models.Session{Name: "s3", Destination: erspan.Destination, Extra: []string{"gre_type of the switch", "policer p1"}}
 	for _, tt := range []struct {
 		name    string
 		changes []models.Change
 		want    []string
 	}{
+		{"put back with the switch's own GRE type", []models.Change{{Op: models.Create, After: &own}}, []string{"erspan add s3 10.0.0.1 10.0.0.9 0 64 --policer p1"}},
 		{"span", []models.Change{{Op: models.Create, After: &span}}, []string{"span add s1 Ethernet8 Ethernet0,PortChannel1 both"}},
 		{"erspan", []models.Change{{Op: models.Create, After: &erspan}}, []string{"erspan add s2 10.0.0.1 10.0.0.9 0 64 0x88be 0 Ethernet0 rx"}},
 		{"all there is", []models.Change{{Op: models.Create, After: &odd}},
@@ -317,6 +319,7 @@ func TestCheck(t *testing.T) {
 			t.Source, t.Destination = netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")
 		}),
 		"64 to 9216":                   func(s *models.Session) { tunnel(func(*models.Tunnel) {})(s); s.TruncateTo = 60 },
+		"without a GRE type":           func(s *models.Session) { s.Extra = []string{"gre_type of the switch"} },
 		"spanctl does not write it":    func(s *models.Session) { s.Extra = []string{"vrf_name Vrf1"} },
 		`"policer p;reboot" cannot be`: func(s *models.Session) { s.Extra = []string{"policer p;reboot"} },
 	} {

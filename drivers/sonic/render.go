@@ -76,6 +76,7 @@ func addWords(s models.Session) string {
 		if e.policer != "" {
 			x.policer = e.policer
 		}
+		x.ownGRE = x.ownGRE || e.ownGRE
 	}
 	out := ""
 	if t := s.Destination.Tunnel; s.Destination.Kind == models.DestinationGRE {
@@ -89,7 +90,10 @@ func addWords(s models.Session) string {
 		if queue == "" {
 			queue = "0"
 		}
-		out = fmt.Sprintf("erspan add %s %s %s %d %d %#x %s%s", s.Name, t.Source, t.Destination, t.DSCP, ttl, protocol, queue, where)
+		out = fmt.Sprintf("erspan add %s %s %s %d %d", s.Name, t.Source, t.Destination, t.DSCP, ttl)
+		if !x.ownGRE {
+			out += fmt.Sprintf(" %#x %s%s", protocol, queue, where)
+		}
 	} else {
 		out = fmt.Sprintf("span add %s %s%s", s.Name, s.Destination.Ports[0], where)
 		if x.queue != "" && where != "" {
@@ -108,13 +112,23 @@ func addWords(s models.Session) string {
 	return out
 }
 
+// ownGRE is the line of a session without a GRE type: the switch takes its own, which is
+// 0x8949 on Mellanox and 0x88be on the rest [su]. spanctl writes none such, and can put
+// one back only where nothing follows the word that is left out.
+const ownGRE = "gre_type of the switch"
+
 // extra is what the neutral model has no field for.
-type extra struct{ queue, policer string }
+type extra struct {
+	queue, policer string
+	ownGRE         bool
+}
 
 // readExtra reads a line of Session.Extra.
 func readExtra(line string) (extra, error) {
 	key, value, _ := strings.Cut(line, " ")
 	switch {
+	case line == ownGRE:
+		return extra{ownGRE: true}, nil
 	case key == "queue":
 		if n, err := strconv.ParseUint(value, 10, 8); err != nil || strconv.FormatUint(n, 10) != value {
 			return extra{}, fmt.Errorf("%q is not a queue", value)
