@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/spanctl/spanctl/hostmirror/internal/inside"
 	"github.com/spanctl/spanctl/hostmirror/tcnl"
 	"github.com/spanctl/spanctl/models"
 )
@@ -140,26 +140,8 @@ func (h *Host) Close() error {
 	return nil
 }
 
-// within runs f on a thread in the namespace. Entering needs CAP_SYS_ADMIN, so the
-// namespace that the thread is in already is not entered.
-func (h *Host) within(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		here, err := netns.Get()
-		if err == nil {
-			defer here.Close()
-		}
-		if err != nil || !here.Equal(h.ns) {
-			if err := netns.Set(h.ns); err != nil {
-				done <- fmt.Errorf("network namespace: %w", err)
-				return
-			}
-		}
-		done <- f()
-	}()
-	return <-done
-}
+// within runs f on a thread in the namespace.
+func (h *Host) within(f func() error) error { return inside.Do(h.ns, f) }
 
 // check tells whether d is what it was when somebody looked.
 func (h *Host) check(d Device) (netlink.Link, error) {
